@@ -1,0 +1,76 @@
+//! Addresses: of Ethernet, and those that a virtual router carries.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use arrayvec::ArrayString;
+
+use super::LinkId;
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mac(pub [u8; 6]);
+
+/// An address label such as `eth1:0`: at most 15 bytes (`IFNAMSIZ` less its NUL).
+pub type Label = ArrayString<15>;
+
+/// How far an address reaches (`rtnetlink(7)`, `ifa_scope`): 0 global, 200 site, 253 link,
+/// 254 host; other numbers are the administrator's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Scope(pub u8);
+
+/// An address that a virtual router owns while it is Active: everything that the kernel has to
+/// be told to add it, and to find it again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VirtualAddress {
+    /// The address itself.
+    pub ip: IpAddr,
+    /// Length of its prefix: at most 32 for IPv4, 128 for IPv6.
+    pub prefix_len: u8,
+    /// The interface it is added to; gratuitous ARPs for it leave there.
+    pub link: LinkId,
+    /// Broadcast address to set, if any.
+    pub broadcast: Option<Ipv4Addr>,
+    /// Label to set, if any. The kernel wants it to begin with the interface's name.
+    pub label: Option<Label>,
+    /// Its scope.
+    pub scope: Scope,
+}
+
+impl Mac {
+    /// All ones: the Ethernet broadcast address.
+    pub const BROADCAST: Mac = Mac([0xff; 6]);
+
+    /// Where VRRP adverts over IPv4 go: the Ethernet form of 224.0.0.18 (RFC 9568 section 5.1.1.2,
+    /// RFC 1112 section 6.4).
+    pub const VRRP_IPV4: Mac = Mac([0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]);
+}
+
+impl Scope {
+    /// Valid everywhere: the default.
+    pub const GLOBAL: Scope = Scope(0);
+    /// Valid on its link only.
+    pub const LINK: Scope = Scope(253);
+    /// Valid on this host only.
+    pub const HOST: Scope = Scope(254);
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `192.0.2.1/24`.
+impl fmt::Display for VirtualAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ip, self.prefix_len)
+    }
+}

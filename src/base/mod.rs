@@ -1,0 +1,14 @@
+//! **Words everyone shares**: times, ids, addresses, and the facts that lower rooms report.
+//!
+//! This room imports nothing of ours. A type belongs here when two rooms that must not know each
+//! other (say the kernel's side and the protocol) have to speak of the same thing.
+
+mod address;
+mod facts;
+mod ids;
+mod time;
+
+pub use address::{Label, Mac, Scope, VirtualAddress};
+pub use facts::{LinkChange, LinkFacts};
+pub use ids::{IfIndex, LinkId, LinkNames, RouterId, Vrid};
+pub use time::{Centis, Instant, Span};

@@ -1,0 +1,129 @@
+//! **Bytes and descriptors**: the one place that talks to the kernel, the only unsafe code, and no
+//! VRRP in it.
+//!
+//! The [`Io`] trait is the ring as everyone above sees it: start receiving, queue sends, take one
+//! turn, look at what completed. `uring` does it with one io_uring; `epoll` imitates the same
+//! completions for kernels that have none. Nothing above this room can tell which one runs.
+
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use crate::base::{IfIndex, Instant};
+
+/// What a completion belongs to. Chosen by whoever starts an operation, returned with everything
+/// that comes of it; the number means nothing to this room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(pub u32);
+
+/// Which buffers a receiver's datagrams are put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pool {
+    /// Many buffers of 2 KiB: VRRP packets.
+    Packets,
+    /// Few buffers of 32 KiB: netlink, whose dumps come in pages of that size (`netlink(7)`).
+    Netlink,
+}
+
+/// Something that happened. The bytes are lent: they stay where the kernel put them until the next
+/// completion is asked for.
+#[derive(Debug)]
+pub struct Completion<'a> {
+    /// The token of the operation that it belongs to.
+    pub token: Token,
+    /// What happened.
+    pub event: Event<'a>,
+}
+
+/// What can happen.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A datagram arrived at a receiver.
+    Datagram {
+        /// Its bytes; for a raw IPv4 socket the IP header comes first (`raw(7)`).
+        bytes: &'a [u8],
+        /// The interface it came in by, if the socket tells (`IP_PKTINFO`).
+        ifindex: Option<IfIndex>,
+        /// Whether it was longer than its buffer and has been cut.
+        truncated: bool,
+    },
+    /// A watched descriptor is ready to be read (or has an error or its end to tell).
+    Ready,
+    /// A send failed; successful ones say nothing.
+    SendFailed(io::Error),
+    /// A receiver met an error, such as `ENOBUFS` from an overrun netlink socket (`netlink(7)`).
+    /// It goes on receiving unless its descriptor is of no more use.
+    ReceiveFailed(io::Error),
+}
+
+/// What this room counts about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoCounters {
+    /// Turns taken; each is one `io_uring_enter` (or `epoll_wait`).
+    pub turns: u64,
+    /// System calls beyond one a turn: a full submission queue or used-up slots were flushed, or a
+    /// drain before a deadline was judged.
+    pub extra_enters: u64,
+    /// Datagrams received.
+    pub received: u64,
+    /// Sends queued.
+    pub sent: u64,
+    /// Sends that failed.
+    pub send_failures: u64,
+    /// Times a receiver had to be armed again.
+    pub rearmed: u64,
+    /// Times a pool had no buffer left (the datagrams wait in their socket meanwhile).
+    pub buffers_exhausted: u64,
+    /// Completions the ring could not hold at once (the kernel keeps them; `io_uring(7)`).
+    pub completions_overflown: u64,
+}
+
+/// One thread's input and output, as completions.
+///
+/// Descriptors stay the caller's: one that is received from, watched or sent to must stay open
+/// until [`Io::forget`] has been called for its token.
+pub trait Io {
+    /// Receives datagrams from `fd` into buffers of `pool` until [`Io::forget`]. A receiver that
+    /// the kernel ends (no buffer left, an overflow) is armed again without a word, but counted.
+    ///
+    /// # Errors
+    /// When the operation can't be queued at all.
+    fn receive(&mut self, token: Token, fd: BorrowedFd<'_>, pool: Pool) -> io::Result<()>;
+
+    /// Reports [`Event::Ready`] each time `fd` becomes readable, until [`Io::forget`]. Whoever is
+    /// told reads until `EAGAIN`.
+    ///
+    /// # Errors
+    /// When the operation can't be queued at all.
+    fn watch(&mut self, token: Token, fd: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Ends receiving or watching for `token`. Completions of it may not be seen any more.
+    fn forget(&mut self, token: Token);
+
+    /// Queues the Ethernet frame `frame` for interface `ifindex` through the packet socket `fd`;
+    /// the bytes are copied into a stable slot. Frames leave in the order they were queued, at the
+    /// next turn or earlier. A failure is reported with `token`.
+    ///
+    /// Never blocks; a full device queue is a failure.
+    fn send_frame(&mut self, token: Token, fd: RawFd, ifindex: IfIndex, frame: &[u8]);
+
+    /// Queues `bytes` (up to 32 KiB) for the connected or netlink socket `fd`, after everything
+    /// queued before. A failure is reported with `token`.
+    fn send(&mut self, token: Token, fd: RawFd, bytes: &[u8]);
+
+    /// Submits everything queued and waits until something completes or `deadline` has passed
+    /// ([`Instant::NEVER`]: without limit; one that has passed: not at all). One system call.
+    ///
+    /// # Errors
+    /// When the ring itself fails; an interrupted wait is no error.
+    fn turn(&mut self, deadline: Instant) -> io::Result<()>;
+
+    /// Whether the kernel holds more that has already happened than [`Io::completion`] has shown.
+    /// Then a turn without waiting brings it: drain before you judge.
+    fn has_more(&mut self) -> bool;
+
+    /// The next thing that happened, or `None` when all has been seen.
+    fn completion(&mut self) -> Option<Completion<'_>>;
+
+    /// What has been counted so far.
+    fn counters(&self) -> IoCounters;
+}

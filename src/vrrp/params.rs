@@ -1,0 +1,132 @@
+//! What a virtual router is configured to be (RFC 9568 section 6.1), and the times that follow.
+
+use crate::base::{Centis, LinkId, Span, VirtualAddress, Vrid};
+use crate::wire::{ChecksumForm, Version};
+
+/// One virtual router as the configuration wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterParams {
+    /// keepalived's instance name: how people and logs call it.
+    pub name: Box<str>,
+    /// The interface that carries its adverts.
+    pub link: LinkId,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+    /// Version it speaks and listens to.
+    pub version: Version,
+    /// What the checksum of its v3 adverts over IPv4 covers; v2 always covers the message alone.
+    pub checksum_form: ChecksumForm,
+    /// Base priority: 1 to 254, or 255 for the owner of the addresses.
+    pub priority: u8,
+    /// Its Advertisement_Interval.
+    pub interval: Centis,
+    /// What it does when it hears a lower priority while it is Backup.
+    pub preempt: Preempt,
+    /// Interfaces that must be up besides its own (`track_interface` without weight).
+    pub tracked_links: Box<[LinkId]>,
+    /// The addresses it carries, in the order in which adverts list them.
+    pub addresses: Box<[VirtualAddress]>,
+    /// How it announces its addresses.
+    pub garp: GarpParams,
+}
+
+/// Preempt_Mode (RFC 9568 section 6.1), with keepalived's delay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preempt {
+    /// A lower-priority Active is never displaced (`nopreempt`).
+    Never,
+    /// It is displaced once it has been heard for this long (`preempt_delay`; zero by default).
+    After(Span),
+}
+
+/// Gratuitous ARP settings (keepalived's `garp_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GarpParams {
+    /// Frames per address in each set (`garp_master_repeat`, default 5). Zero sends none.
+    pub repeat: u32,
+    /// From becoming Active to the second set (`garp_master_delay`, default 5 s); zero: no second
+    /// set.
+    pub delay: Span,
+    /// From one refresh to the next while Active (`garp_master_refresh`); zero: none.
+    pub refresh: Span,
+    /// Frames per address in a refresh (`garp_master_refresh_repeat`, default 1).
+    pub refresh_repeat: u32,
+    /// Frames per address in the set that answers a lower-priority advert
+    /// (`garp_lower_prio_repeat`, default `repeat`).
+    pub lower_priority_repeat: u32,
+    /// From that set to its second (`garp_lower_prio_delay`, default `delay`).
+    pub lower_priority_delay: Span,
+}
+
+/// How many intervals a Backup waits before it gives the Active up (RFC 9568 section 6.1).
+const DOWN_INTERVALS: u64 = 3;
+
+impl RouterParams {
+    /// Whether it owns the addresses (priority 255, RFC 9568 section 5.2.4).
+    pub fn is_owner(&self) -> bool {
+        self.priority == 255
+    }
+}
+
+impl Default for GarpParams {
+    fn default() -> Self {
+        GarpParams {
+            repeat: 5,
+            delay: Span::from_secs(5),
+            refresh: Span::ZERO,
+            refresh_repeat: 1,
+            lower_priority_repeat: 5,
+            lower_priority_delay: Span::from_secs(5),
+        }
+    }
+}
+
+/// Skew_Time: how much longer than the best a router of `priority` waits.
+///
+/// v3 scales it with the Active's interval (RFC 9568 section 6.1); v2 has it in 256ths of a
+/// second whatever the interval (RFC 3768 section 6.1). Exact to the nanosecond, rounded down.
+pub fn skew_time(version: Version, priority: u8, active_interval: Centis) -> Span {
+    let unit = match version {
+        Version::V2 => Span::from_secs(1),
+        Version::V3 => active_interval.span(),
+    };
+    Span::from_nanos(unit.as_nanos() * (256 - u64::from(priority)) / 256)
+}
+
+/// Active_Down_Interval: how long a Backup of `priority` waits for an Active that advertises every
+/// `active_interval` before it takes over.
+pub fn active_down_interval(version: Version, priority: u8, active_interval: Centis) -> Span {
+    active_interval.span().times(DOWN_INTERVALS) + skew_time(version, priority, active_interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worked examples of `reference/protocol.md` 1.5, in centiseconds to four decimals.
+    #[test]
+    fn times_are_exact() {
+        for (priority, centis, skew, down) in [
+            (255, 100, 0.3906, 300.3906),
+            (254, 100, 0.7813, 300.7813),
+            (200, 10, 2.1875, 32.1875),
+            (150, 100, 41.4063, 341.4063),
+            (100, 100, 60.9375, 360.9375),
+            (100, 1, 0.6094, 3.6094),
+            (100, 1000, 609.375, 3609.375),
+            (1, 100, 99.6094, 399.6094),
+        ] {
+            let interval = Centis::new(centis).unwrap();
+            let centis = |span: Span| (span.as_nanos() as f64 / 1e7 * 1e4).round() / 1e4;
+            assert_eq!(centis(skew_time(Version::V3, priority, interval)), skew);
+            assert_eq!(centis(active_down_interval(Version::V3, priority, interval)), down);
+        }
+    }
+
+    #[test]
+    fn v2_skew_does_not_scale_with_the_interval() {
+        let ten = Centis::from_secs(10).unwrap();
+        assert_eq!(active_down_interval(Version::V2, 100, ten).as_micros(), 30_609_375);
+        assert_eq!(active_down_interval(Version::V2, 100, Centis::DEFAULT).as_micros(), 3_609_375);
+    }
+}
