@@ -40,15 +40,12 @@ impl Instant {
         Span(self.0.saturating_sub(earlier.0))
     }
 
-    /// The first point of a grid of step `step` that is not before this one. A zero step leaves
+    /// The last point of a grid of step `step` that is not after this one. A zero step leaves
     /// the point where it is.
-    pub const fn round_up(self, step: Span) -> Instant {
-        if step.0 == 0 {
-            return self;
-        }
-        match self.0 % step.0 {
-            0 => self,
-            past => Instant(self.0.saturating_add(step.0 - past)),
+    pub const fn round_down(self, step: Span) -> Instant {
+        match self.0.checked_rem(step.0) {
+            None => self,
+            Some(past) => Instant(self.0 - past),
         }
     }
 }
@@ -206,12 +203,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grid_rounds_up_and_keeps_points_on_the_grid() {
+    fn grid_rounds_down_and_keeps_points_on_the_grid() {
         let step = Span::from_millis(10);
-        assert_eq!(Instant::from_nanos(0).round_up(step), Instant::ZERO);
-        assert_eq!(Instant::from_nanos(1).round_up(step).as_nanos(), 10_000_000);
-        assert_eq!(Instant::from_nanos(10_000_000).round_up(step).as_nanos(), 10_000_000);
-        assert_eq!(Instant::from_nanos(7).round_up(Span::ZERO).as_nanos(), 7);
+        assert_eq!(Instant::from_nanos(9_999_999).round_down(step), Instant::ZERO);
+        assert_eq!(Instant::from_nanos(10_000_000).round_down(step).as_nanos(), 10_000_000);
+        assert_eq!(Instant::from_nanos(10_000_001).round_down(step).as_nanos(), 10_000_000);
+        assert_eq!(Instant::from_nanos(7).round_down(Span::ZERO).as_nanos(), 7);
     }
 
     #[test]

@@ -2,9 +2,20 @@
 //! no allocation once it is configured.
 //!
 //! `params` says what one virtual router is configured to be and derives its times; `rules` is
-//! RFC 9568 section 6.4 as one exhaustive match; `engine` runs all routers: lookup table, timer
-//! wheel, tracking, counters.
+//! RFC 9568 section 6.4 as one exhaustive match; `engine` runs all routers over `wheel` (timers) and
+//! `links` (who hears what, who depends on what), and answers with the wishes of `action`.
 
+mod action;
+mod counters;
+mod engine;
+mod links;
 pub mod params;
+mod router;
+pub mod rules;
+pub mod wheel;
 
+pub use action::{Action, Cause, Notice};
+pub use counters::{RouterCounters, UnattributedCounters};
+pub use engine::{Engine, RouterView};
 pub use params::{GarpParams, Preempt, RouterParams};
+pub use router::{Active, Backup, Fault, NextGarp, State, StateName};

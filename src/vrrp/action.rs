@@ -1,0 +1,148 @@
+//! What the engine wants done: wishes that it leaves in its queue, in the order in which they are
+//! to take effect.
+
+use std::net::Ipv4Addr;
+
+use super::router::{Fault, StateName};
+use crate::base::{Centis, RouterId};
+
+/// A wish of one virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send its advert now, with this priority (0: it leaves).
+    Advertise {
+        /// Whose.
+        router: RouterId,
+        /// The priority to carry.
+        priority: u8,
+    },
+    /// Put all its addresses onto the host, and report when they are there
+    /// (`Engine::on_addresses_set`).
+    SetAddresses {
+        /// Whose.
+        router: RouterId,
+    },
+    /// Take all its addresses off the host.
+    UnsetAddresses {
+        /// Whose.
+        router: RouterId,
+    },
+    /// Send gratuitous ARPs for all its addresses.
+    Announce {
+        /// Whose.
+        router: RouterId,
+        /// Frames for each address.
+        repeat: u32,
+    },
+    /// It is in another state now: log it, tell whoever wants to know.
+    Entered {
+        /// Which.
+        router: RouterId,
+        /// Where it was.
+        from: StateName,
+        /// Where it is.
+        to: StateName,
+        /// Why.
+        cause: Cause,
+    },
+    /// Something about it that an operator may want to read.
+    Notice {
+        /// Which.
+        router: RouterId,
+        /// What.
+        notice: Notice,
+    },
+}
+
+/// Why a router changed state (the events of RFC 8347 section 4, `last-event`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The daemon started.
+    Startup,
+    /// The daemon stops.
+    Shutdown,
+    /// It can't run.
+    Fault(Fault),
+    /// Its fault has ended.
+    FaultEnded,
+    /// The Active has not been heard for the whole Active_Down_Interval.
+    ActiveTimeout,
+    /// The Active said that it leaves, and nobody else took over within our Skew_Time.
+    ActiveLeft,
+    /// Another Active has a higher priority, or the same and a higher address.
+    Outranked {
+        /// Its address.
+        by: Ipv4Addr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// Someone took one of its addresses off the host.
+    AddressLost,
+}
+
+/// Something worth a line in the log that changes no state. Whoever writes it limits its rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// As Active, it heard a lower-ranking Active and answered.
+    Contested {
+        /// Who.
+        by: Ipv4Addr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// As Backup, it heard a lower-ranking Active and will displace it.
+    Outwaiting {
+        /// Who.
+        active: Ipv4Addr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// As Backup, it heard that the Active leaves.
+    ActiveLeaves {
+        /// Who.
+        active: Ipv4Addr,
+    },
+    /// It owns the addresses, and so does the sender of this advert (erratum 8298).
+    SecondOwner {
+        /// Who.
+        other: Ipv4Addr,
+    },
+    /// An advert's interval differs from ours.
+    IntervalDiffers {
+        /// Whose advert.
+        source: Ipv4Addr,
+        /// Its interval; `None` for the forbidden 0.
+        theirs: Option<Centis>,
+    },
+    /// An advert lists other addresses than we do.
+    AddressesDiffer {
+        /// Whose advert.
+        source: Ipv4Addr,
+        /// How many it lists.
+        theirs: u8,
+    },
+    /// An advert came from our own address.
+    OwnAddress {
+        /// That address.
+        source: Ipv4Addr,
+    },
+    /// An advert was of the other version.
+    OtherVersion {
+        /// Whose.
+        source: Ipv4Addr,
+    },
+    /// A v2 advert had an authentication type that we do not use.
+    Authentication {
+        /// Whose.
+        source: Ipv4Addr,
+        /// Its type.
+        auth_type: u8,
+    },
+    /// It follows another Active than before.
+    NewActive {
+        /// Who.
+        active: Ipv4Addr,
+        /// Whom it followed before, if anyone.
+        before: Option<Ipv4Addr>,
+    },
+}

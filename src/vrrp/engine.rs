@@ -1,0 +1,630 @@
+//! All virtual routers of the daemon.
+//!
+//! Facts come in by the `on_…` methods, each with the time; wishes go out by [`Engine::next_action`],
+//! one queue, to be drained to empty. Between the two stands [`rules::decide`]; this file says what
+//! its decisions mean in timers and packets.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::action::{Action, Cause, Notice};
+use super::counters::{RouterCounters, UnattributedCounters, refusal_counter};
+use super::links::Links;
+use super::params::{self, Preempt, RouterParams};
+use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
+use super::rules::{self, Decision, Input, Rank};
+use super::wheel::Wheel;
+use crate::base::{IfIndex, Instant, LinkChange, LinkId, RouterId, Span, Vrid};
+use crate::wire::{Advert, Refusal, Version};
+
+/// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
+/// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
+const GRID: Span = Span::from_millis(10);
+
+/// Losing adverts are always answered, but with gratuitous ARPs only once in this time, so that a
+/// hostile sender can't make us flood the link.
+const CONTEST_QUIET: Span = Span::from_secs(1);
+
+/// The protocol, for every virtual router at once. See the module's text.
+#[derive(Debug)]
+pub struct Engine {
+    routers: Vec<Router>,
+    /// The cold half of each router.
+    details: Vec<Details>,
+    links: Links,
+    /// Active_Down_Timer and Adver_Timer: a router has one of them at a time.
+    timers: Wheel,
+    /// Second sets and refreshes of gratuitous ARPs.
+    garps: Wheel,
+    actions: VecDeque<Action>,
+    unattributed: UnattributedCounters,
+    started: bool,
+}
+
+#[derive(Debug)]
+struct Details {
+    params: RouterParams,
+    /// Interfaces it depends on besides its own.
+    others: Box<[LinkId]>,
+    /// The addresses it advertises, as adverts list them.
+    advertised: Box<[[u8; 4]]>,
+    counters: RouterCounters,
+    since: Instant,
+    cause: Cause,
+}
+
+/// A virtual router as it may be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterView<'a> {
+    /// Its id.
+    pub id: RouterId,
+    /// What it is configured to be.
+    pub params: &'a RouterParams,
+    /// Its state, with what it knows there.
+    pub state: &'a State,
+    /// Effective priority.
+    pub priority: u8,
+    /// Since when it is in that state.
+    pub since: Instant,
+    /// What brought it there.
+    pub cause: Cause,
+    /// When the last advert was accepted (Backup) or sent (Active).
+    pub last_advert: Option<Instant>,
+    /// Who is Active: the one it follows, or itself.
+    pub active: Option<Ipv4Addr>,
+    /// When it will act unless something happens: take over, or advertise.
+    pub deadline: Instant,
+    /// What has been counted.
+    pub counters: &'a RouterCounters,
+}
+
+impl Engine {
+    /// An engine for `routers`, whose interfaces are numbered below `links`. Nothing runs before
+    /// [`Engine::start`].
+    ///
+    /// Two routers with the same vrid on the same interface are the configuration's error to
+    /// report; here the last one hears the adverts.
+    pub fn new(routers: Vec<RouterParams>, links: usize) -> Self {
+        let count = routers.len();
+        let mut engine = Engine {
+            routers: routers.iter().map(Router::new).collect(),
+            details: Vec::with_capacity(count),
+            links: Links::new(links),
+            timers: Wheel::new(count),
+            garps: Wheel::new(count),
+            // The most that one event asks of each router at once.
+            actions: VecDeque::with_capacity(4 * count + 64),
+            unattributed: UnattributedCounters::default(),
+            started: false,
+        };
+        for (index, params) in routers.into_iter().enumerate() {
+            let id = RouterId(index as u32);
+            let details = Details::new(params);
+            engine.links.carry(details.params.link, details.params.vrid, id);
+            engine.links.depend(details.params.link, id);
+            for &link in &details.others {
+                engine.links.depend(link, id);
+            }
+            engine.details.push(details);
+        }
+        engine
+    }
+
+    /// Starts every router that can run; the others go to FAULT.
+    pub fn start(&mut self, now: Instant) {
+        self.started = true;
+        for index in 0..self.routers.len() {
+            let id = RouterId(index as u32);
+            match self.fault(id) {
+                None => {
+                    self.step(now, id, Input::Startup { owner: self.owner(id) }, Cause::Startup)
+                }
+                Some(fault) => {
+                    self.enter(
+                        now,
+                        id,
+                        State::Initialize { fault: Some(fault) },
+                        Cause::Fault(fault),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Stops every router: those that are Active say so, and let their addresses go.
+    pub fn stop(&mut self, now: Instant) {
+        self.started = false;
+        for index in 0..self.routers.len() {
+            self.step(now, RouterId(index as u32), Input::Shutdown, Cause::Shutdown);
+        }
+    }
+
+    /// An interface has changed.
+    pub fn on_link(&mut self, now: Instant, change: &LinkChange) {
+        self.links.apply(change);
+        if !self.started {
+            return;
+        }
+        for n in 0..self.links.dependents(change.link) {
+            let id = self.links.dependent(change.link, n);
+            let fault = self.fault(id);
+            match (self.routers[id.index()].state, fault) {
+                (State::Initialize { fault: Some(_) }, None) => {
+                    let input = Input::Startup { owner: self.owner(id) };
+                    self.step(now, id, input, Cause::FaultEnded);
+                }
+                (State::Initialize { .. }, fault) => {
+                    self.routers[id.index()].state = State::Initialize { fault };
+                    if let Some(fault) = fault {
+                        self.details[id.index()].cause = Cause::Fault(fault);
+                    }
+                }
+                (State::Backup(_) | State::Active(_), Some(fault)) => {
+                    self.step(now, id, Input::Shutdown, Cause::Fault(fault));
+                }
+                (State::Backup(_) | State::Active(_), None) => {}
+            }
+        }
+    }
+
+    /// An advert has arrived on interface `ifindex` that passed the checks of [`Advert::parse`].
+    ///
+    /// The other checks of RFC 9568 section 7.1 are made here, in its order. Usually all that
+    /// follows is that one deadline moves.
+    pub fn on_advert(&mut self, now: Instant, ifindex: IfIndex, advert: &Advert<'_>) {
+        let Some(id) = self.links.router(ifindex, advert.vrid) else {
+            self.unattributed.vrid_errors += 1;
+            return;
+        };
+        let router = &self.routers[id.index()];
+        if matches!(router.state, State::Initialize { .. }) {
+            return;
+        }
+        let Some(own_address) = self.links.primary_ipv4(router.link) else { return };
+        if let Some(notice) = self.details[id.index()].check(router, own_address, advert) {
+            self.actions.push_back(Action::Notice { router: id, notice: notice.0 });
+            if notice.1 == Verdict::Drop {
+                return;
+            }
+        }
+        let router = &mut self.routers[id.index()];
+        let counters = &mut self.details[id.index()].counters;
+        counters.advertisement_rcvd += 1;
+        counters.priority_zero_pkts_rcvd += u64::from(advert.priority == 0);
+
+        let sender = Rank::of(advert.priority, advert.source, router.priority, own_address);
+        let preempt = may_preempt(now, router, sender);
+        let input = Input::Advert { sender, preempt };
+        match rules::decide(router.state.phase(), input) {
+            // What happens all day, without a detour.
+            Decision::Follow => self.follow(now, id, advert),
+            decision => self.heard(now, id, advert, decision),
+        }
+    }
+
+    /// A packet arrived on `ifindex` that [`Advert::parse`] refused. It is counted, nothing else.
+    pub fn on_malformed(&mut self, ifindex: IfIndex, refusal: Refusal, vrid: Option<Vrid>) {
+        let id = vrid.and_then(|vrid| self.links.router(ifindex, vrid.get()));
+        let router = id.map(|id| &mut self.details[id.index()].counters);
+        *refusal_counter(refusal, router, &mut self.unattributed) += 1;
+    }
+
+    /// All addresses of `router` are on the host now (or the kernel refused what is missing).
+    pub fn on_addresses_set(&mut self, now: Instant, router: RouterId) {
+        let garp = self.details[router.index()].params.garp;
+        let State::Active(active) = &mut self.routers[router.index()].state else { return };
+        active.addresses_set = true;
+        self.announce(router, garp.repeat);
+        self.schedule_garps(now, router, NextGarp::SecondSet, garp.delay);
+    }
+
+    /// Someone else took an address of `router` off the host.
+    pub fn on_address_lost(&mut self, now: Instant, router: RouterId) {
+        self.step(now, router, Input::AddressLost, Cause::AddressLost);
+    }
+
+    /// Fires what is due, at most `budget` timers; [`Engine::next_deadline`] says whether more is.
+    pub fn on_deadlines(&mut self, now: Instant, budget: usize) {
+        for _ in 0..budget {
+            let Some(timer) = self.timers.pop_due(now) else { break };
+            let id = RouterId(timer as u32);
+            self.step(now, id, Input::Timer, self.timeout_cause(id));
+        }
+        for _ in 0..budget {
+            let Some(timer) = self.garps.pop_due(now) else { break };
+            self.repeat_garps(now, RouterId(timer as u32));
+        }
+    }
+
+    /// When [`Engine::on_deadlines`] wants to be called next, at the latest.
+    pub fn next_deadline(&mut self) -> Instant {
+        self.timers.next_deadline().min(self.garps.next_deadline())
+    }
+
+    /// The next wish, oldest first.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// How many routers there are.
+    pub fn len(&self) -> usize {
+        self.routers.len()
+    }
+
+    /// Whether there is no router at all.
+    pub fn is_empty(&self) -> bool {
+        self.routers.is_empty()
+    }
+
+    /// One router, to be shown.
+    pub fn view(&self, id: RouterId) -> RouterView<'_> {
+        let router = &self.routers[id.index()];
+        let details = &self.details[id.index()];
+        let active = match &router.state {
+            State::Initialize { .. } => None,
+            State::Backup(backup) => backup.active.map(|(address, _)| address),
+            State::Active(_) => self.links.primary_ipv4(router.link),
+        };
+        RouterView {
+            id,
+            params: &details.params,
+            state: &router.state,
+            priority: router.priority,
+            since: details.since,
+            cause: details.cause,
+            last_advert: router.last_advert,
+            active,
+            deadline: self.timers.deadline(id.index()),
+            counters: &details.counters,
+        }
+    }
+
+    /// All routers, to be shown.
+    pub fn views(&self) -> impl Iterator<Item = RouterView<'_>> {
+        (0..self.routers.len() as u32).map(|index| self.view(RouterId(index)))
+    }
+
+    /// Packets that belong to no router.
+    pub fn unattributed(&self) -> &UnattributedCounters {
+        &self.unattributed
+    }
+
+    /// Gives `id` an input that is no advert, and carries out what the rules say.
+    fn step(&mut self, now: Instant, id: RouterId, input: Input, cause: Cause) {
+        let router = &self.routers[id.index()];
+        match rules::decide(router.state.phase(), input) {
+            Decision::Ignore => {}
+            Decision::StartBackup => {
+                let backup = router.fresh_backup();
+                self.enter(now, id, State::Backup(backup), cause);
+                self.timers.set(id.index(), now + backup.down_interval);
+            }
+            Decision::TakeOver => self.take_over(now, id, cause),
+            Decision::Rest => {
+                self.timers.cancel(id.index());
+                self.enter(now, id, State::Initialize { fault: cause.fault() }, cause);
+            }
+            Decision::Resign => {
+                self.timers.cancel(id.index());
+                if self.links.can_send(router.link) {
+                    self.advertise(now, id, 0);
+                }
+                self.enter(now, id, State::Initialize { fault: cause.fault() }, cause);
+            }
+            Decision::StepBack => {
+                self.advertise(now, id, 0);
+                self.step_back(now, id, cause);
+            }
+            Decision::Advertise => self.advertise_on_schedule(now, id),
+            // Only adverts lead to these, and `heard` deals with them.
+            Decision::AwaitSkew
+            | Decision::Follow
+            | Decision::Outwait
+            | Decision::Contest
+            | Decision::Yield => debug_assert!(false, "{input:?} can't lead here"),
+        }
+    }
+
+    /// Carries out what the rules say about an advert, other than following its sender.
+    fn heard(&mut self, now: Instant, id: RouterId, advert: &Advert<'_>, decision: Decision) {
+        let (source, priority) = (advert.source, advert.priority);
+        match decision {
+            Decision::Ignore => {}
+            Decision::Follow => self.follow(now, id, advert),
+            Decision::AwaitSkew => self.await_skew(now, id, source),
+            Decision::Outwait => {
+                self.notice(id, Notice::Outwaiting { active: source, priority });
+            }
+            Decision::Advertise => {
+                // The leaving router's listeners must hear us before they time out.
+                self.advertise(now, id, self.routers[id.index()].priority);
+                self.start_adver_timer(now, id);
+            }
+            Decision::Contest => {
+                self.advertise(now, id, self.routers[id.index()].priority);
+                self.notice(id, Notice::Contested { by: source, priority });
+                self.announce_over_rival(now, id);
+            }
+            Decision::Yield => {
+                let backup = self.routers[id.index()].fresh_backup();
+                let cause = Cause::Outranked { by: source, priority };
+                self.enter(now, id, State::Backup(backup), cause);
+                self.follow(now, id, advert);
+            }
+            Decision::StartBackup
+            | Decision::TakeOver
+            | Decision::Rest
+            | Decision::Resign
+            | Decision::StepBack => debug_assert!(false, "an advert can't lead here"),
+        }
+    }
+
+    /// Learns the sender's interval and waits for its next adverts (RFC 9568 section 6.4.2, (435)).
+    #[inline]
+    fn follow(&mut self, now: Instant, id: RouterId, advert: &Advert<'_>) {
+        let router = &mut self.routers[id.index()];
+        let State::Backup(backup) = &mut router.state else { return };
+        let interval = match router.version {
+            Version::V2 => router.interval,
+            Version::V3 => advert.interval.unwrap_or(router.interval),
+        };
+        if backup.active_interval != interval {
+            backup.active_interval = interval;
+            backup.down_interval =
+                params::active_down_interval(router.version, router.priority, interval);
+        }
+        let before = backup.active.map(|(address, _)| address);
+        backup.active = Some((advert.source, advert.priority));
+        backup.active_left = false;
+        router.last_advert = Some(now);
+        self.timers.set(id.index(), now + backup.down_interval);
+        if before != Some(advert.source) {
+            self.notice(id, Notice::NewActive { active: advert.source, before });
+        }
+    }
+
+    fn await_skew(&mut self, now: Instant, id: RouterId, source: Ipv4Addr) {
+        let router = &mut self.routers[id.index()];
+        let State::Backup(backup) = &mut router.state else { return };
+        backup.active = None;
+        backup.active_left = true;
+        router.last_advert = Some(now);
+        let skew = params::skew_time(router.version, router.priority, backup.active_interval);
+        self.timers.set(id.index(), now + skew);
+        self.notice(id, Notice::ActiveLeaves { active: source });
+    }
+
+    fn take_over(&mut self, now: Instant, id: RouterId, cause: Cause) {
+        self.advertise(now, id, self.routers[id.index()].priority);
+        let active = Active {
+            next_advert: now,
+            addresses_set: false,
+            quiet_until: now,
+            next_garp: NextGarp::SecondSet,
+        };
+        self.details[id.index()].counters.master_transitions += 1;
+        self.enter(now, id, State::Active(active), cause);
+        self.start_adver_timer(now, id);
+    }
+
+    /// Active → Backup as if leaving, to come back after Skew_Time if nobody else takes over.
+    fn step_back(&mut self, now: Instant, id: RouterId, cause: Cause) {
+        let router = &self.routers[id.index()];
+        let backup = router.fresh_backup();
+        let skew = params::skew_time(router.version, router.priority, backup.active_interval);
+        self.enter(now, id, State::Backup(backup), cause);
+        self.timers.set(id.index(), now + skew);
+    }
+
+    /// Changes the state, with what that means for the addresses, and says so.
+    fn enter(&mut self, now: Instant, id: RouterId, state: State, cause: Cause) {
+        let from = std::mem::replace(&mut self.routers[id.index()].state, state).name();
+        let to = state.name();
+        let details = &mut self.details[id.index()];
+        details.since = now;
+        details.cause = cause;
+        self.actions.push_back(Action::Entered { router: id, from, to, cause });
+        if to == StateName::Master {
+            self.actions.push_back(Action::SetAddresses { router: id });
+        } else if from == StateName::Master {
+            self.garps.cancel(id.index());
+            self.actions.push_back(Action::UnsetAddresses { router: id });
+        }
+    }
+
+    fn advertise(&mut self, now: Instant, id: RouterId, priority: u8) {
+        self.routers[id.index()].last_advert = Some(now);
+        let counters = &mut self.details[id.index()].counters;
+        counters.advertisement_sent += 1;
+        counters.priority_zero_pkts_sent += u64::from(priority == 0);
+        self.actions.push_back(Action::Advertise { router: id, priority });
+    }
+
+    /// The regular advert: the next one is due an interval after this one **was due**.
+    fn advertise_on_schedule(&mut self, now: Instant, id: RouterId) {
+        self.advertise(now, id, self.routers[id.index()].priority);
+        let router = &mut self.routers[id.index()];
+        let State::Active(active) = &mut router.state else { return };
+        active.next_advert += router.interval.span();
+        let next = active.next_advert;
+        if next > now {
+            self.timers.set(id.index(), next);
+        } else {
+            self.start_adver_timer(now, id); // we were stalled: no burst to catch up
+        }
+    }
+
+    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long.
+    fn start_adver_timer(&mut self, now: Instant, id: RouterId) {
+        let router = &mut self.routers[id.index()];
+        let State::Active(active) = &mut router.state else { return };
+        active.next_advert = (now + router.interval.span()).round_down(GRID);
+        self.timers.set(id.index(), active.next_advert);
+    }
+
+    /// Gratuitous ARPs after a lower-priority advert: the rival's may have misled the hosts.
+    fn announce_over_rival(&mut self, now: Instant, id: RouterId) {
+        let garp = self.details[id.index()].params.garp;
+        let State::Active(active) = &mut self.routers[id.index()].state else { return };
+        if now < active.quiet_until || !active.addresses_set {
+            return;
+        }
+        active.quiet_until = now + CONTEST_QUIET;
+        self.announce(id, garp.lower_priority_repeat);
+        self.schedule_garps(now, id, NextGarp::SecondLowerPriority, garp.lower_priority_delay);
+    }
+
+    /// The gratuitous ARP timer of `id` has expired.
+    fn repeat_garps(&mut self, now: Instant, id: RouterId) {
+        let garp = self.details[id.index()].params.garp;
+        let State::Active(active) = &self.routers[id.index()].state else { return };
+        let repeat = match active.next_garp {
+            NextGarp::SecondSet => garp.repeat,
+            NextGarp::SecondLowerPriority => garp.lower_priority_repeat,
+            NextGarp::Refresh => garp.refresh_repeat,
+        };
+        self.announce(id, repeat);
+        self.schedule_garps(now, id, NextGarp::Refresh, garp.refresh);
+    }
+
+    /// Arms the gratuitous ARP timer for `next`; if that set is switched off, for the refresh.
+    fn schedule_garps(&mut self, now: Instant, id: RouterId, next: NextGarp, delay: Span) {
+        let refresh = self.details[id.index()].params.garp.refresh;
+        let State::Active(active) = &mut self.routers[id.index()].state else { return };
+        let (next, delay) =
+            if delay.is_zero() { (NextGarp::Refresh, refresh) } else { (next, delay) };
+        active.next_garp = next;
+        if !delay.is_zero() {
+            self.garps.set(id.index(), now + delay);
+        }
+    }
+
+    fn announce(&mut self, id: RouterId, repeat: u32) {
+        if repeat > 0 {
+            self.actions.push_back(Action::Announce { router: id, repeat });
+        }
+    }
+
+    fn notice(&mut self, id: RouterId, notice: Notice) {
+        self.actions.push_back(Action::Notice { router: id, notice });
+    }
+
+    fn owner(&self, id: RouterId) -> bool {
+        self.details[id.index()].params.is_owner()
+    }
+
+    fn fault(&self, id: RouterId) -> Option<Fault> {
+        let details = &self.details[id.index()];
+        self.links.fault(details.params.link, &details.others)
+    }
+
+    fn timeout_cause(&self, id: RouterId) -> Cause {
+        match &self.routers[id.index()].state {
+            State::Backup(Backup { active_left: true, .. }) => Cause::ActiveLeft,
+            _ => Cause::ActiveTimeout,
+        }
+    }
+}
+
+/// What a check of a received advert means for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Drop,
+    Keep,
+}
+
+impl Details {
+    fn new(params: RouterParams) -> Self {
+        let mut others: Vec<LinkId> = Vec::new();
+        let devices = params.addresses.iter().map(|address| address.link);
+        for link in params.tracked_links.iter().copied().chain(devices) {
+            if link != params.link && !others.contains(&link) {
+                others.push(link);
+            }
+        }
+        let advertised = params.addresses.iter().filter_map(|address| match address.ip {
+            IpAddr::V4(ip) => Some(ip.octets()),
+            IpAddr::V6(_) => None,
+        });
+        Details {
+            others: others.into(),
+            advertised: advertised.collect(),
+            counters: RouterCounters::default(),
+            since: Instant::ZERO,
+            cause: Cause::Startup,
+            params,
+        }
+    }
+
+    /// The checks of RFC 9568 section 7.1 that need the router's configuration, after its vrid was
+    /// found; errata 8298 to 8301 included. The first that fails is counted and returned.
+    #[inline]
+    fn check(
+        &mut self,
+        router: &Router,
+        own_address: Ipv4Addr,
+        advert: &Advert<'_>,
+    ) -> Option<(Notice, Verdict)> {
+        let source = advert.source;
+        let counters = &mut self.counters;
+        if advert.version != router.version {
+            counters.version_errors += 1;
+            return Some((Notice::OtherVersion { source }, Verdict::Drop));
+        }
+        if source == own_address {
+            counters.own_address_rcvd += 1;
+            return Some((Notice::OwnAddress { source }, Verdict::Drop));
+        }
+        if advert.auth_type != 0 {
+            counters.auth_type_mismatch += 1;
+            let auth_type = advert.auth_type;
+            return Some((Notice::Authentication { source, auth_type }, Verdict::Drop));
+        }
+        if advert.addresses.is_empty() {
+            counters.packet_length_errors += 1;
+            return Some((Notice::AddressesDiffer { source, theirs: 0 }, Verdict::Drop));
+        }
+        if advert.interval != Some(router.interval) {
+            counters.interval_errors += 1;
+            let verdict = match (router.version, advert.interval) {
+                // v2 wants the same interval everywhere (RFC 3768 section 7.1); v3 learns it.
+                (Version::V2, _) | (Version::V3, None) => Verdict::Drop,
+                (Version::V3, Some(_)) => Verdict::Keep,
+            };
+            return Some((Notice::IntervalDiffers { source, theirs: advert.interval }, verdict));
+        }
+        if router.priority == 255 && advert.priority == 255 {
+            return Some((Notice::SecondOwner { other: source }, Verdict::Keep));
+        }
+        if *advert.addresses != *self.advertised {
+            counters.address_list_errors += 1;
+            let theirs = advert.addresses.len() as u8;
+            return Some((Notice::AddressesDiffer { source, theirs }, Verdict::Keep));
+        }
+        None
+    }
+}
+
+/// Preempt_Mode with its delay: whether a Backup may let a lower-ranking Active's adverts pass by.
+/// The delay begins with the first such advert and starts over when a better Active was heard.
+fn may_preempt(now: Instant, router: &mut Router, sender: Rank) -> bool {
+    let State::Backup(backup) = &mut router.state else { return false };
+    if sender != Rank::Lower {
+        backup.preempt_since = None;
+        return false;
+    }
+    match router.preempt {
+        Preempt::Never => false,
+        Preempt::After(delay) if delay.is_zero() => true,
+        Preempt::After(delay) => now.since(*backup.preempt_since.get_or_insert(now)) >= delay,
+    }
+}
+
+impl Cause {
+    fn fault(self) -> Option<Fault> {
+        match self {
+            Cause::Fault(fault) => Some(fault),
+            _ => None,
+        }
+    }
+}

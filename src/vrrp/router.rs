@@ -1,0 +1,163 @@
+//! One virtual router: its state, and the small facts that the hot path needs beside it.
+
+use std::net::Ipv4Addr;
+
+use super::params::{self, Preempt, RouterParams};
+use super::rules::Phase;
+use crate::base::{Centis, Instant, LinkId, Span};
+use crate::wire::Version;
+
+/// Where a virtual router is. Each variant owns the data that has a meaning there and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not running (RFC 9568 section 6.4.1); keepalived says FAULT when there is a reason.
+    Initialize {
+        /// Why it can't run, if it is not just that nobody has started it.
+        fault: Option<Fault>,
+    },
+    /// Watching the Active (section 6.4.2).
+    Backup(Backup),
+    /// Owning the addresses (section 6.4.3).
+    Active(Active),
+}
+
+/// What a Backup knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// The Active it follows, with the priority of its last advert.
+    pub active: Option<(Ipv4Addr, u8)>,
+    /// Active_Adver_Interval: learned from the Active.
+    pub active_interval: Centis,
+    /// Active_Down_Interval that follows from it.
+    pub down_interval: Span,
+    /// When a lower priority was first heard, while `preempt_delay` holds the takeover back.
+    pub preempt_since: Option<Instant>,
+    /// Whether the Active has said that it leaves, and nobody has been heard since.
+    pub active_left: bool,
+}
+
+/// What an Active knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Active {
+    /// When its next regular advert is due: a point of the centisecond grid.
+    pub next_advert: Instant,
+    /// Whether all its addresses are on the host, so that they may be announced.
+    pub addresses_set: bool,
+    /// Until when losing adverts are answered without gratuitous ARPs.
+    pub quiet_until: Instant,
+    /// What the gratuitous ARP timer will send.
+    pub next_garp: NextGarp,
+}
+
+/// The set of gratuitous ARPs that is sent when the timer for them expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextGarp {
+    /// The second set after becoming Active.
+    SecondSet,
+    /// The second set after a lower-priority advert.
+    SecondLowerPriority,
+    /// A refresh.
+    Refresh,
+}
+
+/// Why a router can't run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// No interface of that name exists.
+    LinkAbsent(LinkId),
+    /// The interface is not up and running.
+    LinkDown(LinkId),
+    /// Its own interface has no IPv4 address to send from.
+    NoPrimaryAddress(LinkId),
+    /// Its own interface is not Ethernet, so adverts can't be framed for it.
+    NotEthernet(LinkId),
+}
+
+/// A state's name, as logs, JSON and notifications have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StateName {
+    /// Initialize without a fault.
+    Init,
+    /// Backup.
+    Backup,
+    /// Active; operators know it as MASTER.
+    Master,
+    /// Initialize with a fault.
+    Fault,
+}
+
+/// The hot half of a virtual router: what an advert or a deadline touches.
+#[derive(Clone, Debug)]
+pub(super) struct Router {
+    pub state: State,
+    /// Priority after tracking: what adverts carry and elections compare.
+    pub priority: u8,
+    pub version: Version,
+    pub preempt: Preempt,
+    pub interval: Centis,
+    pub link: LinkId,
+    /// When the last advert was accepted or sent.
+    pub last_advert: Option<Instant>,
+}
+
+impl State {
+    /// The state as the rules see it.
+    pub const fn phase(&self) -> Phase {
+        match self {
+            State::Initialize { .. } => Phase::Initialize,
+            State::Backup(_) => Phase::Backup,
+            State::Active(_) => Phase::Active,
+        }
+    }
+
+    /// The state as people see it.
+    pub const fn name(&self) -> StateName {
+        match self {
+            State::Initialize { fault: None } => StateName::Init,
+            State::Initialize { fault: Some(_) } => StateName::Fault,
+            State::Backup(_) => StateName::Backup,
+            State::Active(_) => StateName::Master,
+        }
+    }
+}
+
+impl StateName {
+    /// The word: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StateName::Init => "INIT",
+            StateName::Backup => "BACKUP",
+            StateName::Master => "MASTER",
+            StateName::Fault => "FAULT",
+        }
+    }
+}
+
+impl Router {
+    pub(super) fn new(params: &RouterParams) -> Self {
+        Router {
+            state: State::Initialize { fault: None },
+            priority: params.priority,
+            version: params.version,
+            preempt: params.preempt,
+            interval: params.interval,
+            link: params.link,
+            last_advert: None,
+        }
+    }
+
+    /// A Backup that assumes our own interval until it hears another (RFC 9568 section 6.4.1).
+    pub(super) fn fresh_backup(&self) -> Backup {
+        Backup {
+            active: None,
+            active_interval: self.interval,
+            down_interval: self.down_interval(self.interval),
+            preempt_since: None,
+            active_left: false,
+        }
+    }
+
+    pub(super) fn down_interval(&self, active_interval: Centis) -> Span {
+        params::active_down_interval(self.version, self.priority, active_interval)
+    }
+}
