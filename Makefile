@@ -1,0 +1,46 @@
+# Thin: what these targets do is in cargo, in `viprlab` and in tools/setup.
+#
+#   make demo      two routers, one address, a failover: the experiment of the seed page
+#   make test      everything: format, lints, docs, man pages, unit, simulation, network tests
+#   make bench     the criterion benches
+#   make install   binaries, man pages, configuration, systemd unit below $(DESTDIR)$(PREFIX)
+
+PREFIX ?= /usr
+DESTDIR ?=
+CARGO ?= cargo
+
+.PHONY: all demo test bench install setup-demo setup-test
+
+all:
+	$(CARGO) build --release --locked
+
+setup-demo:
+	@tools/setup demo
+
+setup-test:
+	@tools/setup test
+
+demo: setup-demo
+	$(CARGO) build --release --locked
+	target/release/viprlab failover
+
+test: setup-test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	mandoc -T lint -W warning man/*.[1-8]
+	$(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --doc
+
+bench: setup-test
+	$(CARGO) bench --locked
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/viprd
+	install -m 755 target/release/viprd $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 target/release/viprctl target/release/viprlab $(DESTDIR)$(PREFIX)/bin/
+	for page in man/*.[1-8]; do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; \
+	done
+	test -e $(DESTDIR)/etc/viprd/viprd.conf || install -m 640 etc/viprd.conf $(DESTDIR)/etc/viprd/
+	install -D -m 644 etc/viprd.service $(DESTDIR)/lib/systemd/system/viprd.service

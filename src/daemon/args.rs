@@ -1,0 +1,250 @@
+//! The command line: keepalived's, so that whatever starts keepalived can start `viprd`.
+//!
+//! argh knows neither `--option=value` nor clustered short options, and wants no underscores;
+//! [`split`] brings keepalived's forms into the one that it knows.
+
+use std::path::PathBuf;
+
+use argh::{EarlyExit, FromArgs};
+
+/// Keeps virtual IP addresses alive across routers (VRRP v2 and v3). See viprd(8).
+#[derive(FromArgs, Debug, Default)]
+pub(super) struct Arguments {
+    /// configuration file (default: /etc/viprd/viprd.conf, else /etc/keepalived/keepalived.conf)
+    #[argh(option, short = 'f')]
+    pub use_file: Option<PathBuf>,
+    /// stay in the foreground
+    #[argh(switch, short = 'n')]
+    pub dont_fork: bool,
+    /// log to the console (standard error) instead of syslog
+    #[argh(switch, short = 'l')]
+    pub log_console: bool,
+    /// log in detail
+    #[argh(switch, short = 'D')]
+    pub log_detail: bool,
+    /// syslog facility: 0 to 7, local0 to local7, user or daemon (default)
+    #[argh(option, short = 'S')]
+    pub log_facility: Option<String>,
+    /// log to /tmp/viprd.log; --log-file=FILE names another file
+    #[argh(switch, short = 'g')]
+    pub log_file: bool,
+    /// (what --log-file=FILE becomes)
+    #[argh(option, hidden_help)]
+    pub log_file_to: Option<PathBuf>,
+    /// do not log to syslog
+    #[argh(switch, short = 'G')]
+    pub no_syslog: bool,
+    /// check the configuration and exit: 0 fine, 5 errors but could run, 6 script security,
+    /// 4 cannot run, 2 a statement lacks its value; --config-test=FILE writes the findings there
+    #[argh(switch, short = 't')]
+    pub config_test: bool,
+    /// (what --config-test=FILE becomes)
+    #[argh(option, hidden_help)]
+    pub config_test_to: Option<PathBuf>,
+    /// pid file (default: /run/viprd.pid)
+    #[argh(option, short = 'p')]
+    pub pid: Option<PathBuf>,
+    /// pid file that keepalived's VRRP child would have; the same process here
+    #[argh(option, short = 'r')]
+    pub vrrp_pid: Option<PathBuf>,
+    /// id for configuration lines that begin with @ (default: short host name)
+    #[argh(option, short = 'i')]
+    pub config_id: Option<String>,
+    /// network namespace to run in
+    #[argh(option, short = 's')]
+    pub namespace: Option<String>,
+    /// path of the control socket (default: /run/viprd/viprd.sock)
+    #[argh(option)]
+    pub control: Option<PathBuf>,
+    /// input and output by: auto (default), uring or epoll
+    #[argh(option)]
+    pub io: Option<String>,
+    /// keep the addresses at exit
+    #[argh(switch, short = 'V')]
+    pub dont_release_vrrp: bool,
+    /// print the number of the signal for STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON or TDUMP
+    #[argh(option)]
+    pub signum: Option<String>,
+    /// print the version and exit
+    #[argh(switch, short = 'v')]
+    pub version: bool,
+
+    /// only the VRRP part: always so here
+    #[argh(switch, short = 'P', hidden_help)]
+    pub vrrp: bool,
+    /// only the health checkers: there are none here
+    #[argh(switch, short = 'C', hidden_help)]
+    pub check: bool,
+    /// no BFD: always so here
+    #[argh(switch, short = 'B', hidden_help)]
+    pub no_bfd: bool,
+    /// all parts
+    #[argh(switch, hidden_help)]
+    pub all: bool,
+    /// no effect: virtual addresses are always released
+    #[argh(switch, short = 'X', hidden_help)]
+    pub release_vips: bool,
+    /// no effect: no LVS here
+    #[argh(switch, short = 'I', hidden_help)]
+    pub dont_release_ipvs: bool,
+    /// no effect: there is no child to respawn
+    #[argh(switch, short = 'R', hidden_help)]
+    pub dont_respawn: bool,
+    /// with -t: print the configuration as it was understood
+    #[argh(switch, short = 'd')]
+    pub dump_conf: bool,
+    /// an include that matches nothing is an error
+    #[argh(switch, short = 'e')]
+    pub all_config: bool,
+    /// file creation mask, octal
+    #[argh(option, short = 'u', hidden_help)]
+    pub umask: Option<String>,
+    /// no effect: core dumps are the system's business
+    #[argh(switch, short = 'm', hidden_help)]
+    pub core_dump: bool,
+    /// no effect, as -m
+    #[argh(option, short = 'M', hidden_help)]
+    pub core_dump_pattern: Option<String>,
+    /// no effect: no SNMP here
+    #[argh(switch, short = 'x', hidden_help)]
+    pub snmp: bool,
+    /// no effect: no SNMP here
+    #[argh(option, short = 'A', hidden_help)]
+    pub snmp_agent_socket: Option<String>,
+    /// pid file of keepalived's health checkers: not written
+    #[argh(option, short = 'c', hidden_help)]
+    pub checkers_pid: Option<PathBuf>,
+    /// pid file of keepalived's BFD child: not written
+    #[argh(option, short = 'b', hidden_help)]
+    pub bfd_pid: Option<PathBuf>,
+    /// log all address changes
+    #[argh(switch, short = 'a', hidden_help)]
+    pub address_monitoring: bool,
+    /// no effect: flushed after each turn anyway
+    #[argh(switch, hidden_help)]
+    pub flush_log_file: bool,
+    /// no effect: memory needs no checking here
+    #[argh(switch, short = 'L', hidden_help)]
+    pub mem_check_log: bool,
+    /// no effect: memory needs no checking here
+    #[argh(switch, hidden_help)]
+    pub no_mem_check: bool,
+    /// leave SIGINT alone (for debuggers)
+    #[argh(switch, hidden_help)]
+    pub ignore_sigint: bool,
+}
+
+/// Options that may have a value, but only by `=`: keepalived's optional ones.
+const OPTIONAL_VALUE: [&str; 2] = ["config-test", "log-file"];
+/// Short options that take a value.
+const SHORT_WITH_VALUE: &str = "fSprisuMAcb";
+/// Accepted and forgotten, whatever value they carry.
+const IGNORED: [&str; 3] = ["perf", "debug", "config-fd"];
+
+impl Arguments {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// A text for the user, and whether it was asked for (`--help`) or is a complaint.
+    pub(super) fn read(program: &str, arguments: &[String]) -> Result<Self, EarlyExit> {
+        let split = split(arguments);
+        let split: Vec<&str> = split.iter().map(String::as_str).collect();
+        Arguments::from_args(&[program], &split)
+    }
+
+    /// Options that were given and have no effect here, each with the reason.
+    pub(super) fn without_effect(&self) -> Vec<&'static str> {
+        let given = [
+            (self.check, "--check: health checkers are not part of viprd"),
+            (self.snmp || self.snmp_agent_socket.is_some(), "--snmp: viprd has no SNMP agent"),
+            (self.dont_respawn, "--dont-respawn: viprd is one process and respawns nothing"),
+            (self.core_dump || self.core_dump_pattern.is_some(), "--core-dump: see core(5)"),
+            (self.checkers_pid.is_some(), "--checkers_pid: there is no such process"),
+            (self.bfd_pid.is_some(), "--bfd_pid: there is no such process"),
+            (self.dont_release_ipvs, "--dont-release-ipvs: LVS is not part of viprd"),
+        ];
+        given.into_iter().filter(|(given, _)| *given).map(|(_, why)| why).collect()
+    }
+}
+
+/// Brings `--long_name=value`, `-nlD` and `-fFILE` into the form that argh reads.
+fn split(arguments: &[String]) -> Vec<String> {
+    let mut split = Vec::new();
+    for argument in arguments {
+        if let Some(long) = argument.strip_prefix("--").filter(|long| !long.is_empty()) {
+            let (name, value) = match long.split_once('=') {
+                Some((name, value)) => (name.replace('_', "-"), Some(value.to_owned())),
+                None => (long.replace('_', "-"), None),
+            };
+            if IGNORED.contains(&name.as_str()) {
+                continue;
+            }
+            match value {
+                Some(value) if OPTIONAL_VALUE.contains(&name.as_str()) => {
+                    split.extend([format!("--{name}-to"), value]);
+                }
+                Some(value) => split.extend([format!("--{name}"), value]),
+                None => split.push(format!("--{name}")),
+            }
+        } else if let Some(cluster) = argument.strip_prefix('-').filter(|rest| rest.len() > 1) {
+            let mut rest = cluster.chars();
+            while let Some(option) = rest.next() {
+                split.push(format!("-{option}"));
+                let value = rest.as_str();
+                if SHORT_WITH_VALUE.contains(option) {
+                    if !value.is_empty() {
+                        split.push(value.to_owned());
+                    }
+                    break;
+                }
+                if !option.is_ascii_alphabetic() {
+                    break;
+                }
+            }
+        } else {
+            split.push(argument.clone());
+        }
+    }
+    split
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Arguments {
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Arguments::read("viprd", &arguments).unwrap()
+    }
+
+    #[test]
+    fn keepalived_forms_are_understood() {
+        let arguments = read("-nlDP -f/etc/a.conf --vrrp_pid=/run/v.pid -p /run/p.pid -S 3");
+        assert!(arguments.dont_fork && arguments.log_console && arguments.log_detail);
+        assert_eq!(arguments.use_file, Some("/etc/a.conf".into()));
+        assert_eq!(arguments.vrrp_pid, Some("/run/v.pid".into()));
+        assert_eq!(arguments.pid, Some("/run/p.pid".into()));
+        assert_eq!(arguments.log_facility.as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn optional_values_come_by_equals_sign_only() {
+        assert!(read("-t").config_test);
+        assert_eq!(read("--config-test=/tmp/x").config_test_to, Some("/tmp/x".into()));
+        assert!(read("--log-file").log_file);
+        assert_eq!(read("--log-file=/tmp/y").log_file_to, Some("/tmp/y".into()));
+    }
+
+    #[test]
+    fn signum_as_its_callers_write_it() {
+        assert_eq!(read("--signum=RELOAD").signum.as_deref(), Some("RELOAD"));
+        assert_eq!(read("--signum JSON").signum.as_deref(), Some("JSON"));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_text() {
+        let refused = Arguments::read("viprd", &["--no-such-thing".to_owned()]).unwrap_err();
+        assert!(refused.status.is_err());
+        assert!(refused.output.contains("no-such-thing"));
+    }
+}

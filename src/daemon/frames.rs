@@ -1,0 +1,158 @@
+//! What leaves as finished frames: each router's advert, kept ready and patched in place, and the
+//! queue of gratuitous ARPs.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::RawFd;
+
+use zerocopy::IntoBytes;
+
+use super::tokens;
+use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, RouterId};
+use crate::io::Io;
+use crate::vrrp::RouterParams;
+use crate::wire::arp::GratuitousArp;
+use crate::wire::vrrp::{AdvertContent, AdvertFrame};
+
+/// Gratuitous ARPs sent in one turn: about a millisecond of work, then the ring turns.
+const GARPS_A_TURN: usize = 512;
+
+/// Everything that is sent through the packet socket.
+#[derive(Debug)]
+pub(super) struct Frames {
+    socket: RawFd,
+    links: Vec<Option<LinkFacts>>,
+    /// The routers whose adverts a link carries.
+    carried: Vec<Vec<RouterId>>,
+    adverts: Vec<Option<Ready>>,
+    /// Routers whose addresses have not been announced once since they were set.
+    first: VecDeque<Announcement>,
+    /// The repetitions, after everybody's first.
+    again: VecDeque<Announcement>,
+}
+
+/// An advert frame that can be sent as it is.
+#[derive(Debug)]
+struct Ready {
+    frame: AdvertFrame,
+    ifindex: IfIndex,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Announcement {
+    router: RouterId,
+    /// Rounds left, this one included; a round is one frame for each address.
+    rounds: u32,
+}
+
+impl Frames {
+    /// Frames for `routers`, sent through the packet socket `socket`.
+    pub(super) fn new(socket: RawFd, routers: &[RouterParams], links: usize) -> Self {
+        let mut carried = vec![Vec::new(); links];
+        for (index, params) in routers.iter().enumerate() {
+            carried[params.link.index()].push(RouterId(index as u32));
+        }
+        Frames {
+            socket,
+            links: vec![None; links],
+            carried,
+            adverts: routers.iter().map(|_| None).collect(),
+            first: VecDeque::with_capacity(routers.len()),
+            again: VecDeque::with_capacity(routers.len()),
+        }
+    }
+
+    /// Makes the frames of all routers on a changed link anew: its address or index may be others.
+    pub(super) fn on_link<'a>(
+        &mut self,
+        change: &LinkChange,
+        params: impl Fn(RouterId) -> &'a RouterParams,
+    ) {
+        self.links[change.link.index()] = change.facts;
+        for &router in &self.carried[change.link.index()] {
+            self.adverts[router.index()] =
+                change.facts.and_then(|facts| Ready::new(params(router), &facts));
+        }
+    }
+
+    /// Whether any router's adverts leave by `link`.
+    pub(super) fn carries(&self, link: LinkId) -> bool {
+        !self.carried[link.index()].is_empty()
+    }
+
+    /// Queues the advert of `router` with this priority. Without a usable link nothing is sent; the
+    /// router is about to hear of that.
+    pub(super) fn advertise(&mut self, io: &mut dyn Io, router: RouterId, priority: u8) {
+        let Some(ready) = &mut self.adverts[router.index()] else { return };
+        ready.frame.set_priority(priority);
+        io.send_frame(tokens::FRAMES, self.socket, ready.ifindex, ready.frame.bytes());
+    }
+
+    /// Queues `rounds` rounds of gratuitous ARPs for the addresses of `router`.
+    pub(super) fn announce(&mut self, router: RouterId, rounds: u32) {
+        if rounds > 0 {
+            self.first.push_back(Announcement { router, rounds });
+        }
+    }
+
+    /// Sends gratuitous ARPs within the turn's budget: the first round of every router before the
+    /// second of any. `wanted` says what a router's parameters are if it still is Active.
+    pub(super) fn send_announcements<'a>(
+        &mut self,
+        io: &mut dyn Io,
+        wanted: impl Fn(RouterId) -> Option<&'a RouterParams>,
+    ) {
+        let mut budget = GARPS_A_TURN;
+        while budget > 0 {
+            let Some(next) = self.first.pop_front().or_else(|| self.again.pop_front()) else {
+                return;
+            };
+            let Some(params) = wanted(next.router) else { continue };
+            for address in &params.addresses {
+                let IpAddr::V4(ip) = address.ip else { continue };
+                self.send_announcement(io, address.link, ip);
+                budget = budget.saturating_sub(1);
+            }
+            if next.rounds > 1 {
+                self.again.push_back(Announcement { rounds: next.rounds - 1, ..next });
+            }
+        }
+    }
+
+    /// Whether gratuitous ARPs wait for the next turn.
+    pub(super) fn has_announcements(&self) -> bool {
+        !(self.first.is_empty() && self.again.is_empty())
+    }
+
+    fn send_announcement(&self, io: &mut dyn Io, link: LinkId, ip: Ipv4Addr) {
+        let Some(LinkFacts { up: true, ifindex, mac: Some(mac), .. }) = self.links[link.index()]
+        else {
+            return;
+        };
+        let garp = GratuitousArp::announce(ip, mac);
+        io.send_frame(tokens::FRAMES, self.socket, ifindex, garp.as_bytes());
+    }
+}
+
+impl Ready {
+    fn new(params: &RouterParams, facts: &LinkFacts) -> Option<Self> {
+        let addresses: Vec<Ipv4Addr> = params
+            .addresses
+            .iter()
+            .filter_map(|address| match address.ip {
+                IpAddr::V4(ip) => Some(ip),
+                IpAddr::V6(_) => None,
+            })
+            .collect();
+        let content = AdvertContent {
+            version: params.version,
+            vrid: params.vrid,
+            priority: params.priority,
+            interval: params.interval,
+            source: facts.primary_ipv4?,
+            addresses: &addresses,
+            checksum_form: params.checksum_form,
+        };
+        Some(Ready { frame: AdvertFrame::new(&content, facts.mac?), ifindex: facts.ifindex })
+    }
+}

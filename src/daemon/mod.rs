@@ -1,0 +1,22 @@
+//! **Composition root**: boot order, the loop, completion → owner, wish → effect.
+//!
+//! ```text
+//!   args ─► boot ─► run::Daemon ── one turn ──────────────────────────────────────────┐
+//!                     io.turn ─► completions ─► engine.on_advert / host.on_… / clients │
+//!                     host.next_fact ─► engine.on_link / on_addresses_set …            │
+//!                     engine.on_deadlines                                              │
+//!                     engine.next_action ─► frames (adverts) ─► host (addresses)       │
+//!                     host.next_request ─► io.send        frames ─► io.send_frame ─────┘
+//! ```
+
+mod args;
+mod boot;
+mod clients;
+mod frames;
+mod journal;
+mod run;
+mod signals;
+mod tokens;
+mod words;
+
+pub use boot::main;

@@ -1,0 +1,296 @@
+//! The loop.
+
+use std::io;
+
+use log::{debug, error, info, warn};
+
+use super::clients::Clients;
+use super::frames::Frames;
+use super::journal::Journal;
+use super::words::{self, Limiter};
+use super::{boot::Sockets, tokens};
+use crate::base::{Instant, LinkChange, LinkNames, RouterId, Span, VirtualAddress};
+use crate::io::{Completion, Event, Io, Pool, clock};
+use crate::kernel::{Fact, Host};
+use crate::vrrp::{Action, Engine, StateName};
+use crate::wire::Advert;
+
+/// Deadlines fired before the ring turns again. A takeover costs about 2 µs here, so that a turn
+/// stays below 20 ms even if everything is due at once.
+const DEADLINES_A_TURN: usize = 8192;
+/// Netlink batches sent in one turn; each is worked off inside the send, in about half a
+/// millisecond.
+const BATCHES_A_TURN: usize = 2;
+/// Turns that may be spent on packets that have already arrived before a deadline is judged.
+const DRAIN_TURNS: usize = 64;
+/// How long the addresses may take to go at exit.
+const STOP_PATIENCE: Span = Span::from_secs(5);
+
+/// A running daemon.
+pub(super) struct Daemon {
+    pub io: Box<dyn Io>,
+    pub sockets: Sockets,
+    pub names: LinkNames,
+    pub engine: Engine,
+    pub host: Host,
+    pub frames: Frames,
+    pub clients: Clients,
+    pub journal: Journal,
+    pub limiter: Limiter,
+    /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
+    pub keep_addresses: bool,
+    /// Netlink requests are built here.
+    pub request: Vec<u8>,
+    /// Since when it stops.
+    pub stopping: Option<Instant>,
+    pub frame_failures: u64,
+    /// Where [`Host`]'s facts about links were when they were last told.
+    pub link_up: Vec<Option<bool>>,
+}
+
+impl Daemon {
+    /// Runs until a signal ends it.
+    ///
+    /// # Errors
+    /// When the ring itself fails.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        self.listen()?;
+        while !self.has_stopped() {
+            let wake_at = self.wake_at();
+            self.io.turn(wake_at)?;
+            let now = clock::now();
+            self.receive(now);
+            self.drain(now)?;
+            self.engine.on_deadlines(now, DEADLINES_A_TURN);
+            self.carry_out(now);
+            self.clients.serve(now, &self.engine, &self.names, &*self.io);
+            self.journal.flush(now);
+        }
+        Ok(())
+    }
+
+    /// Starts every receiver.
+    fn listen(&mut self) -> io::Result<()> {
+        use std::os::fd::AsFd;
+        let sockets = &self.sockets;
+        self.io.receive(tokens::VRRP_IPV4, sockets.vrrp.as_fd(), Pool::Packets)?;
+        self.io.receive(tokens::MONITOR, sockets.monitor.as_fd(), Pool::Netlink)?;
+        self.io.receive(tokens::COMMAND, sockets.command.as_fd(), Pool::Netlink)?;
+        self.io.watch(tokens::SIGNALS, sockets.signals.as_fd())?;
+        if let Some(control) = &sockets.control {
+            self.io.watch(tokens::CONTROL, control.as_fd())?;
+        }
+        self.pump_requests();
+        Ok(())
+    }
+
+    /// When to turn at the latest; at once if work was left over.
+    fn wake_at(&mut self) -> Instant {
+        if self.frames.has_announcements() || self.host.has_requests() {
+            return Instant::ZERO;
+        }
+        let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
+        let work = self.engine.next_deadline().min(self.clients.wake_at());
+        work.min(self.journal.wake_at()).min(stop)
+    }
+
+    /// Facts up: everything that has happened goes to its owner.
+    fn receive(&mut self, now: Instant) {
+        let mut signalled = false;
+        while let Some(Completion { token, event }) = self.io.completion() {
+            match (token, event) {
+                (tokens::VRRP_IPV4, Event::Datagram { bytes, ifindex: Some(ifindex), .. }) => {
+                    match Advert::parse(bytes) {
+                        Ok(advert) => self.engine.on_advert(now, ifindex, &advert),
+                        Err((refusal, vrid)) => self.engine.on_malformed(ifindex, refusal, vrid),
+                    }
+                }
+                (tokens::MONITOR, Event::Datagram { bytes, truncated: false, .. }) => {
+                    self.host.on_monitor(bytes);
+                }
+                (tokens::MONITOR, Event::Datagram { .. } | Event::ReceiveFailed(_)) => {
+                    self.host.on_monitor_overrun();
+                }
+                (tokens::COMMAND, Event::Datagram { bytes, truncated: false, .. }) => {
+                    self.host.on_command(bytes);
+                }
+                (tokens::COMMAND, Event::SendFailed(cause)) => {
+                    warn!("netlink request failed: {cause}");
+                    self.host.on_command_lost();
+                }
+                (tokens::COMMAND, Event::Datagram { .. } | Event::ReceiveFailed(_)) => {
+                    self.host.on_command_lost();
+                }
+                (tokens::FRAMES, Event::SendFailed(cause)) => {
+                    if self.frame_failures == 0 {
+                        warn!("a frame could not be sent: {cause} (later ones are only counted)");
+                    }
+                    self.frame_failures += 1;
+                }
+                (tokens::SIGNALS, Event::Ready) => signalled = true,
+                (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
+                (token, event) => match tokens::seat(token) {
+                    Some(seat) => self.clients.on_ready(seat),
+                    None => debug!("unexpected on {token:?}: {event:?}"),
+                },
+            }
+        }
+        if signalled {
+            self.on_signals(now);
+        }
+        if let Some(control) = &self.sockets.control {
+            self.clients.accept(control, &mut *self.io);
+        }
+        while let Some(fact) = self.host.next_fact() {
+            self.on_fact(now, fact);
+        }
+    }
+
+    /// Drain before you judge: what has already arrived is handled before a deadline counts as
+    /// missed, so that a stall of our own never looks like a dead master.
+    fn drain(&mut self, now: Instant) -> io::Result<()> {
+        for _ in 0..DRAIN_TURNS {
+            if self.engine.next_deadline() > now || !self.io.has_more() {
+                break;
+            }
+            self.io.turn(Instant::ZERO)?;
+            self.receive(now);
+        }
+        Ok(())
+    }
+
+    fn on_fact(&mut self, now: Instant, fact: Fact) {
+        match fact {
+            Fact::Link(change) => self.on_link(now, &change),
+            Fact::Synchronised => {
+                let configured: Vec<VirtualAddress> =
+                    self.engine.views().flat_map(|view| view.params.addresses.to_vec()).collect();
+                self.host.remove_leftovers(configured.iter());
+                info!("{} virtual routers start", self.engine.len());
+                self.engine.start(now);
+            }
+            Fact::Resynchronised => {
+                warn!("netlink lost messages; all links and addresses have been read again");
+            }
+            Fact::Set { owner } => self.engine.on_addresses_set(now, RouterId(owner)),
+            Fact::Unset { .. } => {}
+            Fact::Refused { owner, ip, error } => {
+                let name = &self.engine.view(RouterId(owner)).params.name;
+                let cause = io::Error::from_raw_os_error(error);
+                error!("VRRP_Instance({name}) the kernel refused address {ip}: {cause}");
+            }
+            Fact::AddressLost { owner, link, ip } => {
+                let name = &self.engine.view(RouterId(owner)).params.name;
+                let link = self.names.name(link);
+                warn!("VRRP_Instance({name}) address {ip} was removed from {link} by someone else");
+                self.engine.on_address_lost(now, RouterId(owner));
+            }
+        }
+    }
+
+    fn on_link(&mut self, now: Instant, change: &LinkChange) {
+        let name = self.names.name(change.link);
+        let up = change.facts.map(|facts| facts.up);
+        let before = std::mem::replace(&mut self.link_up[change.link.index()], up);
+        match (before, up) {
+            (before, Some(up)) if before != Some(up) => {
+                info!("Kernel is reporting: interface {name} {}", if up { "UP" } else { "DOWN" });
+            }
+            (Some(_), None) => info!("Kernel is reporting: interface {name} REMOVED"),
+            _ => {}
+        }
+        if self.frames.carries(change.link) {
+            let joined = self.sockets.memberships.follow(change);
+            if let Err(cause) = joined {
+                error!("interface {name}: can't join the VRRP group: {cause}");
+            }
+        }
+        let engine = &self.engine;
+        self.frames.on_link(change, |router| engine.view(router).params);
+        self.engine.on_link(now, change);
+    }
+
+    /// Wishes down: adverts first, then addresses, then gratuitous ARPs; one submit carries all.
+    fn carry_out(&mut self, now: Instant) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::Advertise { router, priority } => {
+                    self.frames.advertise(&mut *self.io, router, priority);
+                }
+                Action::SetAddresses { router } => {
+                    self.host.set(router.0, &self.engine.view(router).params.addresses);
+                }
+                Action::UnsetAddresses { router } => {
+                    if !(self.keep_addresses && self.stopping.is_some()) {
+                        self.host.unset(router.0);
+                    }
+                }
+                Action::Announce { router, repeat } => {
+                    self.log_announcement(router);
+                    self.frames.announce(router, repeat);
+                }
+                Action::Entered { router, from, to, cause } => {
+                    let name = &self.engine.view(router).params.name;
+                    words::entered(name, &self.names, (from, to), cause);
+                }
+                Action::Notice { router, notice } => {
+                    words::notice(now, &mut self.limiter, &self.engine, router, &notice);
+                }
+            }
+        }
+        self.pump_requests();
+        let engine = &self.engine;
+        self.frames.send_announcements(&mut *self.io, |router| {
+            let view = engine.view(router);
+            (view.state.name() == StateName::Master).then_some(view.params)
+        });
+    }
+
+    fn log_announcement(&self, router: RouterId) {
+        if log::log_enabled!(log::Level::Debug) {
+            let params = self.engine.view(router).params;
+            for address in &params.addresses {
+                let (name, link) = (&params.name, self.names.name(address.link));
+                let ip = address.ip;
+                debug!("VRRP_Instance({name}) Sending gratuitous ARPs on {link} for {ip}");
+            }
+        }
+    }
+
+    fn pump_requests(&mut self) {
+        use std::os::fd::AsRawFd;
+        for _ in 0..BATCHES_A_TURN {
+            let Some(len) = self.host.next_request(&mut self.request) else { break };
+            let command = self.sockets.command.as_raw_fd();
+            self.io.send(tokens::COMMAND, command, &self.request[..len]);
+        }
+    }
+
+    fn on_signals(&mut self, now: Instant) {
+        while let Some(signal) = self.sockets.signals.next() {
+            match signal {
+                libc::SIGTERM | libc::SIGINT if self.stopping.is_none() => {
+                    info!("Stopping");
+                    self.stopping = Some(now);
+                    self.engine.stop(now);
+                }
+                libc::SIGTERM | libc::SIGINT => {}
+                signal => {
+                    info!("signal {signal} has no effect yet; `viprctl status` shows the state");
+                }
+            }
+        }
+    }
+
+    fn has_stopped(&mut self) -> bool {
+        let Some(since) = self.stopping else { return false };
+        let gone = self.host.is_settled();
+        if !gone && clock::now().since(since) < STOP_PATIENCE {
+            return false;
+        }
+        if !gone {
+            warn!("stopping although some addresses are still on the host");
+        }
+        true
+    }
+}

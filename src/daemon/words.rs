@@ -1,0 +1,161 @@
+//! Log lines: what the engine's actions are called in the words that operators grep for
+//! (`seed/case-c-d.md`), and how often.
+
+use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
+
+use log::{debug, info, warn};
+
+use crate::base::{Instant, LinkNames, RouterId, Span};
+use crate::vrrp::{Cause, Engine, Fault, Notice, StateName};
+
+/// A line about the same router and the same cause is written once in this time.
+const QUIET: Span = Span::from_secs(60);
+
+/// Lets a line through once a minute for each router and cause, and counts the others.
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
+    last: HashMap<(RouterId, Discriminant<Notice>), (Instant, u64)>,
+}
+
+impl Limiter {
+    /// Whether a line may be written now; if so, how many were not since the last one.
+    fn admit(&mut self, now: Instant, router: RouterId, notice: &Notice) -> Option<u64> {
+        match self.last.entry((router, discriminant(notice))) {
+            std::collections::hash_map::Entry::Vacant(first) => {
+                first.insert((now, 0));
+                Some(0)
+            }
+            std::collections::hash_map::Entry::Occupied(mut entry) => {
+                let (last, suppressed) = entry.get_mut();
+                if now.since(*last) < QUIET {
+                    *suppressed += 1;
+                    return None;
+                }
+                *last = now;
+                Some(std::mem::take(suppressed))
+            }
+        }
+    }
+}
+
+/// A router has entered a state.
+pub(super) fn entered(
+    name: &str,
+    names: &LinkNames,
+    (from, to): (StateName, StateName),
+    cause: Cause,
+) {
+    match to {
+        StateName::Master => {
+            info!("VRRP_Instance({name}) Transition to MASTER STATE");
+            info!("VRRP_Instance({name}) Entering MASTER STATE");
+            debug!("VRRP_Instance({name}) setting protocol VIPs.");
+        }
+        StateName::Backup => match cause {
+            Cause::Startup => info!("VRRP_Instance({name}) Entering BACKUP STATE (init)"),
+            _ => info!("VRRP_Instance({name}) Entering BACKUP STATE"),
+        },
+        StateName::Fault => info!("VRRP_Instance({name}) Entering FAULT STATE"),
+        StateName::Init => debug!("VRRP_Instance({name}) stopping"),
+    }
+    if from == StateName::Master {
+        debug!("VRRP_Instance({name}) removing protocol VIPs.");
+    }
+    if to == StateName::Fault {
+        info!("VRRP_Instance({name}) Now in FAULT state");
+    }
+    match cause {
+        Cause::Fault(fault) => {
+            info!("VRRP_Instance({name}) can not run: {}", fault_words(fault, names));
+        }
+        Cause::Outranked { by, priority } => {
+            info!("VRRP_Instance({name}) {by} is master with priority {priority}");
+        }
+        Cause::AddressLost => {
+            warn!("VRRP_Instance({name}) an address was removed by someone else: stepping back");
+        }
+        Cause::ActiveTimeout if to == StateName::Master => {
+            debug!("VRRP_Instance({name}) no advert arrived in time");
+        }
+        Cause::ActiveLeft => debug!("VRRP_Instance({name}) the master left, nobody else took over"),
+        Cause::Startup | Cause::Shutdown | Cause::FaultEnded | Cause::ActiveTimeout => {}
+    }
+}
+
+/// A fault in words.
+pub(super) fn fault_words(fault: Fault, names: &LinkNames) -> String {
+    match fault {
+        Fault::LinkAbsent(link) => format!("interface {} does not exist", names.name(link)),
+        Fault::LinkDown(link) => format!("interface {} is down", names.name(link)),
+        Fault::NoPrimaryAddress(link) => {
+            format!("interface {} has no IPv4 address to send from", names.name(link))
+        }
+        Fault::NotEthernet(link) => format!("interface {} is not Ethernet", names.name(link)),
+    }
+}
+
+/// A router has something to say.
+pub(super) fn notice(
+    now: Instant,
+    limiter: &mut Limiter,
+    engine: &Engine,
+    router: RouterId,
+    notice: &Notice,
+) {
+    let Some(suppressed) = limiter.admit(now, router, notice) else { return };
+    let view = engine.view(router);
+    let name = &view.params.name;
+    let more = match suppressed {
+        0 => String::new(),
+        n => format!(" ({n} more like this since the last such line)"),
+    };
+    match notice {
+        Notice::Contested { by, priority } => info!(
+            "VRRP_Instance({name}) Received lower prio advert from {by} ({priority}, ours {}), \
+             forcing new election{more}",
+            view.priority
+        ),
+        Notice::Outwaiting { active, priority } => info!(
+            "VRRP_Instance({name}) {active} is master with a lower priority ({priority}, ours {}): \
+             discarding its adverts{more}",
+            view.priority
+        ),
+        Notice::ActiveLeaves { active } => {
+            debug!("VRRP_Instance({name}) {active} sent 0 priority{more}");
+        }
+        Notice::SecondOwner { other } => {
+            warn!("VRRP_Instance({name}) {other} claims to own the addresses (priority 255) too{more}");
+        }
+        Notice::IntervalDiffers { source, theirs: Some(theirs) } => warn!(
+            "VRRP_Instance({name}) {source} advertises every {theirs} s, we are configured for {} s{more}",
+            view.params.interval
+        ),
+        Notice::IntervalDiffers { source, theirs: None } => {
+            warn!("VRRP_Instance({name}) advert from {source} with interval 0: dropped{more}");
+        }
+        Notice::AddressesDiffer { source, theirs } => warn!(
+            "VRRP_Instance({name}) advert from {source} with {theirs} addresses, \
+             which are not our {}{more}",
+            view.params.addresses.len()
+        ),
+        Notice::OwnAddress { source } => warn!(
+            "VRRP_Instance({name}) advert from our own address {source}: \
+             a loop, or another host has this address: dropped{more}"
+        ),
+        Notice::OtherVersion { source } => warn!(
+            "VRRP_Instance({name}) {source} speaks another version than our VRRPv{}: dropped{more}",
+            view.params.version.number()
+        ),
+        Notice::Authentication { source, auth_type } => warn!(
+            "VRRP_Instance({name}) advert from {source} with authentication type {auth_type}, \
+             we use none: dropped{more}"
+        ),
+        Notice::NewActive { active, before: None } => {
+            debug!("VRRP_Instance({name}) master set to {active}");
+        }
+        Notice::NewActive { active, before: Some(before) } => {
+            info!("VRRP_Instance({name}) master changed from {before} to {active}");
+        }
+    }
+}
