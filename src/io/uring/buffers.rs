@@ -26,6 +26,9 @@ pub(super) struct Buffers {
     /// The ring's entries; the tail is inside the first one.
     entries: Mapping,
     memory: Mapping,
+    /// Length of a buffer as the kernel knows it.
+    len: usize,
+    /// Distance between two of them.
     stride: usize,
     count: u16,
     /// Buffers given to the kernel so far, modulo 2^16.
@@ -63,7 +66,8 @@ impl Buffers {
         payload: usize,
     ) -> io::Result<Self> {
         debug_assert!(count.is_power_of_two());
-        let stride = (HEADER_LEN + NAME_LEN + CONTROL_LEN + payload).next_multiple_of(64);
+        let len = HEADER_LEN + NAME_LEN + CONTROL_LEN + payload;
+        let stride = len.next_multiple_of(64);
         // SAFETY: a `msghdr` of zeros is valid: null pointers and no lengths.
         let mut template: Box<libc::msghdr> = Box::new(unsafe { mem::zeroed() });
         template.msg_namelen = NAME_LEN as libc::socklen_t;
@@ -73,6 +77,7 @@ impl Buffers {
             group,
             entries: Mapping::new(size_of::<BufRingEntry>() * usize::from(count))?,
             memory: Mapping::new(stride * usize::from(count))?,
+            len,
             stride,
             count,
             given: 0,
@@ -154,7 +159,7 @@ impl Buffers {
 
     /// Part of a buffer that a completion has brought.
     fn slice(&self, buffer: u16, start: usize, len: usize) -> Option<&[u8]> {
-        if buffer >= self.count || start.checked_add(len)? > self.stride {
+        if buffer >= self.count || start.checked_add(len)? > self.len {
             return None;
         }
         let start = self.memory.at(usize::from(buffer) * self.stride + start, len);
@@ -173,7 +178,7 @@ impl Buffers {
         // tail has passed it; the setters leave the tail in the first entry alone.
         let entry = unsafe { self.entry(self.given & (self.count - 1)).as_mut() };
         entry.set_addr(address.as_ptr() as u64);
-        entry.set_len(self.stride as u32);
+        entry.set_len(self.len as u32);
         entry.set_bid(buffer);
         self.given = self.given.wrapping_add(1);
     }
