@@ -8,6 +8,8 @@
 pub mod clock;
 mod memory;
 mod message;
+pub mod signals;
+pub mod sockets;
 mod uring;
 
 use std::io;
