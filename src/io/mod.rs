@@ -5,10 +5,25 @@
 //! turn, look at what completed. `uring` does it with one io_uring; `epoll` imitates the same
 //! completions for kernels that have none. Nothing above this room can tell which one runs.
 
+pub mod clock;
+mod memory;
+mod message;
+pub mod signals;
+pub mod sockets;
+mod uring;
+
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{BorrowedFd, RawFd};
 
+pub use self::uring::Uring;
 use crate::base::{IfIndex, Instant};
+
+/// The longest datagram that a buffer of [`Pool::Packets`] takes whole, in bytes.
+pub const PACKET_LEN: usize = 2 * 1024;
+/// The longest datagram that a buffer of [`Pool::Netlink`] takes whole, in bytes; also the longest
+/// message that can be sent.
+pub const NETLINK_LEN: usize = 32 * 1024;
 
 /// What a completion belongs to. Chosen by whoever starts an operation, returned with everything
 /// that comes of it; the number means nothing to this room.
@@ -18,9 +33,10 @@ pub struct Token(pub u32);
 /// Which buffers a receiver's datagrams are put into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pool {
-    /// Many buffers of 2 KiB: VRRP packets.
+    /// Many buffers of 2 KiB ([`PACKET_LEN`]): VRRP packets.
     Packets,
-    /// Few buffers of 32 KiB: netlink, whose dumps come in pages of that size (`netlink(7)`).
+    /// Few buffers of 32 KiB ([`NETLINK_LEN`]): netlink, whose dumps come in pages of at most that
+    /// size (`netlink(7)`). What another process sent to a netlink socket is dropped unseen.
     Netlink,
 }
 
@@ -60,11 +76,13 @@ pub enum Event<'a> {
 pub struct IoCounters {
     /// Turns taken; each is one `io_uring_enter` (or `epoll_wait`).
     pub turns: u64,
-    /// System calls beyond one a turn: a full submission queue or used-up slots were flushed, or a
-    /// drain before a deadline was judged.
+    /// System calls beyond one a turn, to submit: the submission queue or the slots were used up,
+    /// or a token was forgotten. (The epoll backend: every receive and send.)
     pub extra_enters: u64,
     /// Datagrams received.
     pub received: u64,
+    /// Datagrams dropped unseen: from a netlink socket that isn't the kernel's.
+    pub refused: u64,
     /// Sends queued.
     pub sent: u64,
     /// Sends that failed.
@@ -73,27 +91,29 @@ pub struct IoCounters {
     pub rearmed: u64,
     /// Times a pool had no buffer left (the datagrams wait in their socket meanwhile).
     pub buffers_exhausted: u64,
-    /// Completions the ring could not hold at once (the kernel keeps them; `io_uring(7)`).
+    /// Turns that left more completions than the ring has room for (the kernel keeps them;
+    /// `io_uring(7)`).
     pub completions_overflown: u64,
 }
 
 /// One thread's input and output, as completions.
 ///
-/// Descriptors stay the caller's: one that is received from, watched or sent to must stay open
-/// until [`Io::forget`] has been called for its token.
+/// Descriptors stay the caller's. One that is received from or watched must stay open until
+/// [`Io::forget`] has been called for its token, one that is sent to until the next turn or
+/// `forget` (of whatever token).
 pub trait Io {
     /// Receives datagrams from `fd` into buffers of `pool` until [`Io::forget`]. A receiver that
     /// the kernel ends (no buffer left, an overflow) is armed again without a word, but counted.
     ///
     /// # Errors
-    /// When the operation can't be queued at all.
+    /// When the operation can't be queued at all; `AlreadyExists` if the token is in use.
     fn receive(&mut self, token: Token, fd: BorrowedFd<'_>, pool: Pool) -> io::Result<()>;
 
     /// Reports [`Event::Ready`] each time `fd` becomes readable, until [`Io::forget`]. Whoever is
     /// told reads until `EAGAIN`.
     ///
     /// # Errors
-    /// When the operation can't be queued at all.
+    /// When the operation can't be queued at all; `AlreadyExists` if the token is in use.
     fn watch(&mut self, token: Token, fd: BorrowedFd<'_>) -> io::Result<()>;
 
     /// Ends receiving or watching for `token`. Completions of it may not be seen any more.
@@ -106,8 +126,12 @@ pub trait Io {
     /// Never blocks; a full device queue is a failure.
     fn send_frame(&mut self, token: Token, fd: RawFd, ifindex: IfIndex, frame: &[u8]);
 
-    /// Queues `bytes` (up to 32 KiB) for the connected or netlink socket `fd`, after everything
-    /// queued before. A failure is reported with `token`.
+    /// Queues the IPv4 packet `packet` for `to` through the raw socket `fd`, as
+    /// [`Io::send_frame`] does with frames: unicast peers, and links that are not Ethernet.
+    fn send_ipv4(&mut self, token: Token, fd: RawFd, to: Ipv4Addr, packet: &[u8]);
+
+    /// Queues `bytes` (up to [`NETLINK_LEN`]) as one datagram for the connected or netlink socket
+    /// `fd`, after everything queued before. A failure is reported with `token`.
     fn send(&mut self, token: Token, fd: RawFd, bytes: &[u8]);
 
     /// Submits everything queued and waits until something completes or `deadline` has passed
@@ -126,4 +150,48 @@ pub trait Io {
 
     /// What has been counted so far.
     fn counters(&self) -> IoCounters;
+}
+
+/// Where a frame goes: out of `ifindex`, as what its Ethernet header says (`packet(7)`).
+fn sockaddr_ll(ifindex: IfIndex, frame: &[u8]) -> libc::sockaddr_ll {
+    let ethertype = match frame.get(12..14) {
+        Some(&[high, low]) => u16::from_ne_bytes([high, low]),
+        _ => 0,
+    };
+    libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: ethertype,
+        // No interface has an index beyond `int`, so such a one fails as one that doesn't exist.
+        sll_ifindex: i32::try_from(ifindex.0).unwrap_or(i32::MAX),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: frame
+            .first_chunk()
+            .map_or([0; 8], |&[a, b, c, d, e, f]: &[u8; 6]| [a, b, c, d, e, f, 0, 0]),
+    }
+}
+
+/// Where an IPv4 packet goes (`ip(7)`).
+fn sockaddr_in(to: Ipv4Addr) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(to.octets()) },
+        sin_zero: [0; 8],
+    }
+}
+
+/// Whether `errno` says that a descriptor will never give a datagram again.
+fn is_final(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::EBADF
+            | libc::ENOTSOCK
+            | libc::EINVAL
+            | libc::EOPNOTSUPP
+            | libc::ENOTCONN
+            | libc::EFAULT
+            | libc::EPERM
+    )
 }

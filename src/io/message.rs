@@ -1,0 +1,142 @@
+//! What a received datagram carries beside its bytes: control messages and the sender's address
+//! (`cmsg(3)`, `ip(7)`, `netlink(7)`). Read as plain bytes, bounds checked: no pointer walks.
+
+use std::mem::size_of;
+
+use crate::base::IfIndex;
+
+/// Room for control messages beside each datagram, in bytes: `IP_PKTINFO` takes 32,
+/// `IPV6_PKTINFO` 40; the rest is for options that a socket has switched on besides.
+pub(super) const CONTROL_LEN: usize = 128;
+
+/// Length of a sender's address that is looked at, in bytes: that of `sockaddr_nl` and more.
+pub(super) const NAME_LEN: usize = 16;
+
+/// The interface that a datagram came in by, if one of its control messages says so: the first
+/// four bytes of `struct in_pktinfo` (`ip(7)`), or the last of `struct in6_pktinfo` (`ipv6(7)`).
+pub(super) fn ifindex(control: &[u8]) -> Option<IfIndex> {
+    ControlMessages { rest: control }.find_map(|message| {
+        let index = match (message.level, message.kind) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => message.data.first_chunk(),
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => message.data.get(16..)?.first_chunk(),
+            _ => None,
+        };
+        match u32::from_ne_bytes(*index?) {
+            0 => None,
+            index => Some(IfIndex(index)),
+        }
+    })
+}
+
+/// Whether `name`, a sender's address, is that of a netlink socket other than the kernel's. Those
+/// have a port number; the kernel's is 0 (`netlink(7)`). Nothing they say is believed.
+pub(super) fn is_netlink_peer(name: &[u8]) -> bool {
+    let family = name.first_chunk().map(|bytes| i32::from(u16::from_ne_bytes(*bytes)));
+    let port = name.get(4..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_ne_bytes);
+    family == Some(libc::AF_NETLINK) && port != Some(0)
+}
+
+struct ControlMessage<'a> {
+    level: libc::c_int,
+    kind: libc::c_int,
+    data: &'a [u8],
+}
+
+struct ControlMessages<'a> {
+    rest: &'a [u8],
+}
+
+/// `struct cmsghdr` is its length (with the header) as `size_t`, level and type as `int`; each
+/// message begins at a multiple of the length's size.
+impl<'a> Iterator for ControlMessages<'a> {
+    type Item = ControlMessage<'a>;
+
+    fn next(&mut self) -> Option<ControlMessage<'a>> {
+        const WORD: usize = size_of::<usize>();
+        const INT: usize = size_of::<libc::c_int>();
+        const HEADER: usize = (WORD + 2 * INT).next_multiple_of(WORD);
+
+        let len = usize::from_ne_bytes(*self.rest.first_chunk()?);
+        let level = libc::c_int::from_ne_bytes(*self.rest.get(WORD..)?.first_chunk()?);
+        let kind = libc::c_int::from_ne_bytes(*self.rest.get(WORD + INT..)?.first_chunk()?);
+        let data = self.rest.get(HEADER..len)?;
+        let next = len.checked_next_multiple_of(WORD)?;
+        self.rest = self.rest.get(next..).unwrap_or_default();
+        Some(ControlMessage { level, kind, data })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(level: libc::c_int, kind: libc::c_int, data: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend((16 + data.len()).to_ne_bytes());
+        bytes.extend(level.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(size_of::<usize>()), 0);
+        bytes
+    }
+
+    #[test]
+    fn header_length_is_the_kernels() {
+        assert_eq!(size_of::<libc::cmsghdr>(), message(0, 0, &[]).len());
+    }
+
+    #[test]
+    fn interface_is_found_behind_other_messages() {
+        let mut control = message(libc::IPPROTO_IP, libc::IP_TTL, &255i32.to_ne_bytes());
+        let mut info = [0; 12];
+        info[..4].copy_from_slice(&7u32.to_ne_bytes());
+        control.extend(message(libc::IPPROTO_IP, libc::IP_PKTINFO, &info));
+        assert_eq!(ifindex(&control), Some(IfIndex(7)));
+
+        let mut info = [0; 20];
+        info[16..].copy_from_slice(&9u32.to_ne_bytes());
+        let control = message(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+        assert_eq!(ifindex(&control), Some(IfIndex(9)));
+    }
+
+    #[test]
+    fn no_interface_in_what_is_cut_short() {
+        let control = message(libc::IPPROTO_IP, libc::IP_PKTINFO, &[1, 0, 0]);
+        assert_eq!(ifindex(&control), None);
+        assert_eq!(ifindex(&control[..10]), None);
+        assert_eq!(ifindex(&[]), None);
+    }
+
+    #[test]
+    fn only_the_kernel_is_believed_on_netlink() {
+        let address = |family: libc::c_int, port: u32| {
+            let mut name = [0; 12];
+            name[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+            name[4..8].copy_from_slice(&port.to_ne_bytes());
+            name
+        };
+        assert!(!is_netlink_peer(&address(libc::AF_NETLINK, 0)));
+        assert!(is_netlink_peer(&address(libc::AF_NETLINK, 4711)));
+        assert!(!is_netlink_peer(&address(libc::AF_INET, 4711)));
+        assert!(!is_netlink_peer(&[]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = ifindex(&bytes);
+            let _ = is_netlink_peer(&bytes);
+        }
+
+        /// Lengths that lie are the only thing that could lead the walk astray.
+        #[test]
+        fn any_length_is_survived(len in any::<usize>(), rest in any::<[u8; 40]>()) {
+            let mut bytes = len.to_ne_bytes().to_vec();
+            bytes.extend(rest);
+            let walked = ControlMessages { rest: &bytes }.count();
+            prop_assert!(walked <= 3);
+        }
+    }
+}
