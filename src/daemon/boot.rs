@@ -1,7 +1,7 @@
 //! From the command line to a running loop, and back to an exit code.
 
 use std::fs;
-use std::io;
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,21 +16,30 @@ use super::journal::{self, Journal};
 use super::run::Daemon;
 use super::signals;
 use super::words::Limiter;
-use crate::config::{self, Configuration, Diagnostics};
-use crate::io::sockets::{self, ControlListener, Memberships, SignalFd};
-use crate::io::{Backend, process};
+use crate::base::Span;
+use crate::config::{self, Configuration, Loaded};
+use crate::io::signals::Signals;
+use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
+use crate::io::{self, Backend, process};
 use crate::kernel::Host;
 use crate::vrrp::Engine;
+use crate::wire::ipv4::PROTOCOL_VRRP;
 
 const CONFIGURATION_FILES: [&str; 2] =
     ["/etc/viprd/viprd.conf", "/etc/keepalived/keepalived.conf"];
 const CONTROL_SOCKET: &str = "/run/viprd/viprd.sock";
 const PID_FILE: &str = "/run/viprd.pid";
+const LOG_FILE: &str = "/tmp/viprd.log";
+/// The keepalived whose VRRP side this daemon stands in for.
+const KEEPALIVED_EQUIVALENT: &str = "2.4.3";
+/// How long the log may take the last lines.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
 /// Wanted receive buffers. 4,000 adverts that arrive at once take about 3 MB of socket memory; a
 /// mass failover makes about as many netlink messages.
 const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
 const MONITOR_RECEIVE_BUFFER: usize = 16 << 20;
 const COMMAND_RECEIVE_BUFFER: usize = 4 << 20;
+const FRAME_SEND_BUFFER: usize = 16 << 20;
 
 /// Exit codes besides those of `-t` (`sysexits.h`, as the contract of the command line).
 mod exit {
@@ -50,8 +59,8 @@ pub(super) struct Sockets {
     pub packet: OwnedFd,
     pub monitor: OwnedFd,
     pub command: OwnedFd,
-    pub signals: SignalFd,
-    pub control: Option<ControlListener>,
+    pub signals: Signals,
+    pub control: Option<ControlSocket>,
 }
 
 /// What went wrong while starting, in words for the user.
@@ -101,10 +110,10 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     };
     let loaded = config::load(&file, &config::OsFiles, &options);
     if arguments.config_test || arguments.config_test_to.is_some() {
-        return test_configuration(arguments, &loaded.diagnostics);
+        return test_configuration(arguments, &loaded);
     }
     let Some(configuration) = loaded.configuration else {
-        eprint!("{}", loaded.diagnostics.render_for_terminal());
+        eprint!("{}", loaded.diagnostics.render_rich());
         return Err(Failed {
             code: exit::CONFIGURATION,
             text: format!("{} can't be run as it is", file.display()),
@@ -113,28 +122,238 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
 
     let backend = backend(arguments)?;
     let facility = facility(arguments)?;
-    // Everything that can be told on the terminal has been told; from here on the log speaks.
-    let started = if arguments.dont_fork {
+    // Everything that concerns the terminal has been told; from here on the log speaks.
+    let ready = if arguments.dont_fork {
         None
     } else {
-        match process::daemonize().map_err(system("can't go to the background"))? {
-            process::Daemonized::Parent(code) => return Ok(code),
-            process::Daemonized::Child(started) => Some(started),
-        }
+        Some(process::daemonize().map_err(system("can't go to the background"))?)
     };
     let mut journal = open_journal(program, arguments, facility)?;
     journal::install(arguments.log_detail);
-    let mut daemon = match start(arguments, backend, &file, configuration, &loaded.diagnostics, journal) {
-        Ok(daemon) => daemon,
-        Err((failed, mut journal)) => {
-            error!("{}", failed.text);
-            journal.drain(std::time::Duration::from_millis(500));
-            if let Some(started) = started {
-                started.failed(failed.code);
+    for line in loaded.diagnostics.lines() {
+        warn!("{line}");
+    }
+    let outcome = start(arguments, backend, &file, configuration)
+        .and_then(|mut daemon| {
+            let _pid_files = PidFiles::write(arguments)?;
+            if let Some(ready) = ready {
+                ready.report(exit::OK);
             }
-            return Err(failed);
+            daemon.run(&mut journal).map_err(system("the ring failed"))?;
+            info!("Stopped");
+            Ok(exit::OK)
+        })
+        .inspect_err(|failed| error!("{}", failed.text));
+    journal.drain(LAST_WORDS);
+    outcome
+}
+
+/// Opens every descriptor and builds the rooms around them.
+fn start(
+    arguments: &Arguments,
+    backend: Backend,
+    file: &Path,
+    configuration: Configuration,
+) -> Result<Daemon, Failed> {
+    info!("viprd {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    info!("Opening file '{}'.", file.display());
+    for why in arguments.without_effect() {
+        info!("no effect here: {why}");
+    }
+    if let Some(namespace) = &arguments.namespace {
+        process::enter_namespace(namespace)
+            .map_err(system(&format!("can't enter network namespace {namespace}")))?;
+    }
+    if let Err(cause) = process::set_timer_slack(Span::from_nanos(1)) {
+        warn!("timers may be 50 µs late: {cause}");
+    }
+    let (io, fallback) = io::open(backend).map_err(system("no way to do input and output"))?;
+    if let Some(why) = fallback {
+        warn!("using epoll: {why}");
+    }
+    let sockets = Sockets::open(arguments)?;
+    let Configuration { links: names, routers, .. } = configuration;
+    info!("{} virtual routers on {} interfaces", routers.len(), names.len());
+
+    let mut host = Host::new(&names);
+    host.virtual_addresses(routers.iter().flat_map(|router| &router.addresses));
+    let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
+    Ok(Daemon {
+        io,
+        frames,
+        host,
+        engine: Engine::new(routers, names.len()),
+        clients: Clients::new(file),
+        limiter: Limiter::default(),
+        link_up: vec![None; names.len()],
+        joined: vec![None; names.len()],
+        names,
+        sockets,
+        keep_addresses: arguments.dont_release_vrrp,
+        request: vec![0; io::NETLINK_LEN],
+        stopping: None,
+        frame_failures: 0,
+    })
+}
+
+impl Sockets {
+    fn open(arguments: &Arguments) -> Result<Self, Failed> {
+        let control = arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET));
+        // The control socket first: where another viprd answers, nothing else is to be touched.
+        let control = match ControlSocket::bind(control, ControlSocket::DEFAULT_MODE) {
+            Ok(control) => Some(control),
+            Err(cause) if cause.kind() == ErrorKind::AddrInUse => {
+                let text = format!("{cause}: is viprd running already? (--control names another)");
+                return Err(Failed { code: exit::SYSTEM, text });
+            }
+            Err(cause) => {
+                warn!("viprctl can't reach this daemon: {}: {cause}", control.display());
+                None
+            }
+        };
+        let groups = [RouteGroup::Link, RouteGroup::Ipv4Address];
+        Ok(Sockets {
+            control,
+            signals: Signals::open(&signals::watched(arguments.ignore_sigint))
+                .map_err(system("can't take signals"))?,
+            vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER)
+                .map_err(system("can't open a raw socket for VRRP (root, or CAP_NET_RAW?)"))?,
+            packet: sockets::packet_sender(FRAME_SEND_BUFFER)
+                .map_err(system("can't open a packet socket (root, or CAP_NET_RAW?)"))?,
+            monitor: sockets::netlink_monitor(&groups, MONITOR_RECEIVE_BUFFER)
+                .map_err(system("can't watch interfaces by netlink"))?,
+            command: sockets::netlink_command(COMMAND_RECEIVE_BUFFER)
+                .map_err(system("can't open a netlink socket"))?,
+            memberships: Memberships::default(),
+        })
+    }
+}
+
+/// The pid files, removed at the end.
+struct PidFiles(Vec<PathBuf>);
+
+impl PidFiles {
+    fn write(arguments: &Arguments) -> Result<Self, Failed> {
+        let main = arguments.pid.clone().unwrap_or_else(|| PID_FILE.into());
+        let mut written = PidFiles(Vec::new());
+        for path in [Some(main), arguments.vrrp_pid.clone()].into_iter().flatten() {
+            if let Some(directory) = path.parent() {
+                // If this fails, writing says so.
+                let _ = fs::create_dir_all(directory);
+            }
+            fs::write(&path, format!("{}\n", std::process::id()))
+                .map_err(system(&format!("can't write the pid file {}", path.display())))?;
+            written.0.push(path);
         }
+        Ok(written)
+    }
+}
+
+impl Drop for PidFiles {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn configuration_file(arguments: &Arguments) -> PathBuf {
+    match &arguments.use_file {
+        Some(file) => file.clone(),
+        None => {
+            let existing = CONFIGURATION_FILES.iter().find(|file| Path::new(file).exists());
+            existing.unwrap_or(&CONFIGURATION_FILES[0]).into()
+        }
+    }
+}
+
+/// `-t`: tells what is wrong, where it was asked to, and exits with the contract's code.
+fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Failed> {
+    let code = loaded.diagnostics.exit_code();
+    match &arguments.config_test_to {
+        Some(path) => {
+            let text: String =
+                loaded.diagnostics.lines().map(|line| format!("{line}\n")).collect();
+            fs::write(path, text).map_err(system(&format!("can't write {}", path.display())))?;
+        }
+        None => eprint!("{}", loaded.diagnostics.render_rich()),
+    }
+    Ok(code)
+}
+
+fn open_journal(
+    program: &str,
+    arguments: &Arguments,
+    facility: Facility,
+) -> Result<Journal, Failed> {
+    let file = match (&arguments.log_file_to, arguments.log_file) {
+        (Some(file), _) => Some(file.as_path()),
+        (None, true) => Some(Path::new(LOG_FILE)),
+        (None, false) => None,
     };
-    todo_remove();
-    Ok(0)
+    if arguments.log_console {
+        return Ok(Journal::console());
+    }
+    if let Some(file) = file {
+        return Journal::file(file)
+            .map_err(system(&format!("can't write the log file {}", file.display())));
+    }
+    if arguments.no_syslog {
+        return Ok(Journal::nowhere());
+    }
+    let ident = if is_keepalived(program) { "Keepalived_vrrp" } else { "viprd" };
+    Ok(Journal::syslog(ident, facility))
+}
+
+fn backend(arguments: &Arguments) -> Result<Backend, Failed> {
+    match arguments.io.as_deref() {
+        None | Some("auto") => Ok(Backend::Auto),
+        Some("uring") => Ok(Backend::Uring),
+        Some("epoll") => Ok(Backend::Epoll),
+        Some(other) => Err(usage(format!("--io {other}: expected auto, uring or epoll"))),
+    }
+}
+
+fn facility(arguments: &Arguments) -> Result<Facility, Failed> {
+    Ok(match arguments.log_facility.as_deref() {
+        None | Some("daemon") => Facility::LOG_DAEMON,
+        Some("user") => Facility::LOG_USER,
+        Some("0" | "local0") => Facility::LOG_LOCAL0,
+        Some("1" | "local1") => Facility::LOG_LOCAL1,
+        Some("2" | "local2") => Facility::LOG_LOCAL2,
+        Some("3" | "local3") => Facility::LOG_LOCAL3,
+        Some("4" | "local4") => Facility::LOG_LOCAL4,
+        Some("5" | "local5") => Facility::LOG_LOCAL5,
+        Some("6" | "local6") => Facility::LOG_LOCAL6,
+        Some("7" | "local7") => Facility::LOG_LOCAL7,
+        Some(other) => {
+            let expected = "expected 0 to 7, local0 to local7, user or daemon";
+            return Err(usage(format!("--log-facility {other}: {expected}")));
+        }
+    })
+}
+
+/// The version, in a form that tools which look for keepalived's can read: those want its name and
+/// a version with three parts in the first line, and judge features by it.
+fn version(program: &str) -> String {
+    let ours = env!("CARGO_PKG_VERSION");
+    if is_keepalived(program) {
+        format!("Keepalived v{KEEPALIVED_EQUIVALENT} (viprd {ours})\n")
+    } else {
+        format!("viprd v{ours}\n")
+    }
+}
+
+fn is_keepalived(program: &str) -> bool {
+    program == "keepalived"
+}
+
+fn usage(text: String) -> Failed {
+    Failed { code: exit::USAGE, text }
+}
+
+/// Turns a system error into a failure that says what was tried.
+fn system(what: &str) -> impl FnOnce(std::io::Error) -> Failed + use<> {
+    let what = what.to_owned();
+    move |cause| Failed { code: exit::SYSTEM, text: format!("{what}: {cause}") }
 }

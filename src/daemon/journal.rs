@@ -22,8 +22,10 @@ use crate::io::sockets::SyslogSocket;
 const QUEUE_BYTES: usize = 256 * 1024;
 /// Lines written in one turn, so that a storm of them does not hold up the next.
 const LINES_A_TURN: usize = 128;
-/// When to try again after a sink took no more.
-const RETRY: Span = Span::from_millis(20);
+/// When to try again after a sink took no more; twice as long after each failure, up to
+/// [`RETRY_MAX`].
+const RETRY_MIN: Span = Span::from_millis(20);
+const RETRY_MAX: Span = Span::from_secs(1);
 
 static QUEUE: Mutex<Queue> =
     Mutex::new(Queue { lines: VecDeque::new(), bytes: 0, lost: 0 });
@@ -47,6 +49,7 @@ pub(super) struct Journal {
     sink: Sink,
     buffer: Vec<u8>,
     retry_at: Instant,
+    retry_after: Span,
 }
 
 enum Sink {
@@ -113,7 +116,7 @@ impl Journal {
             process: ident.to_owned(),
             pid: std::process::id(),
         };
-        Journal::to(Sink::Syslog(SyslogSocket::new(), format))
+        Journal::to(Sink::Syslog(SyslogSocket::new(Path::new(SyslogSocket::DEFAULT_PATH)), format))
     }
 
     /// Drops every line.
@@ -122,7 +125,12 @@ impl Journal {
     }
 
     fn to(sink: Sink) -> Self {
-        Journal { sink, buffer: Vec::with_capacity(512), retry_at: Instant::ZERO }
+        Journal {
+            sink,
+            buffer: Vec::with_capacity(512),
+            retry_at: Instant::ZERO,
+            retry_after: RETRY_MIN,
+        }
     }
 
     /// When [`Journal::flush`] has something to do: never, while no line waits.
@@ -140,9 +148,11 @@ impl Journal {
             let Some(line) = next_line() else { return };
             if self.write(now, &line).is_err() {
                 put_back(line);
-                self.retry_at = now + RETRY;
+                self.retry_at = now + self.retry_after;
+                self.retry_after = self.retry_after.times(2).min(RETRY_MAX);
                 return;
             }
+            self.retry_after = RETRY_MIN;
         }
     }
 
@@ -168,7 +178,10 @@ impl Journal {
             Sink::Syslog(socket, format) => {
                 // Formatting into memory can't fail.
                 let _ = format.format(&mut self.buffer, severity(line.level), &line.text);
-                socket.send(now, &self.buffer)
+                match socket.send(now, &self.buffer) {
+                    true => Ok(()),
+                    false => Err(std::io::ErrorKind::WouldBlock.into()),
+                }
             }
             Sink::None => Ok(()),
         }

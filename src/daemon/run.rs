@@ -9,11 +9,12 @@ use super::frames::Frames;
 use super::journal::Journal;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
-use crate::base::{Instant, LinkChange, LinkNames, RouterId, Span, VirtualAddress};
+use crate::base::{IfIndex, Instant, LinkChange, LinkNames, RouterId, Span, VirtualAddress};
 use crate::io::{Completion, Event, Io, Pool, clock};
 use crate::kernel::{Fact, Host};
 use crate::vrrp::{Action, Engine, StateName};
 use crate::wire::Advert;
+use crate::wire::ipv4::VRRP_GROUP;
 
 /// Deadlines fired before the ring turns again. A takeover costs about 2 µs here, so that a turn
 /// stays below 20 ms even if everything is due at once.
@@ -35,7 +36,6 @@ pub(super) struct Daemon {
     pub host: Host,
     pub frames: Frames,
     pub clients: Clients,
-    pub journal: Journal,
     pub limiter: Limiter,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
@@ -44,8 +44,10 @@ pub(super) struct Daemon {
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
-    /// Where [`Host`]'s facts about links were when they were last told.
+    /// Each link's state as it was last logged.
     pub link_up: Vec<Option<bool>>,
+    /// The interface index by which each link has joined the VRRP group.
+    pub joined: Vec<Option<IfIndex>>,
 }
 
 impl Daemon {
@@ -53,18 +55,18 @@ impl Daemon {
     ///
     /// # Errors
     /// When the ring itself fails.
-    pub(super) fn run(&mut self) -> io::Result<()> {
+    pub(super) fn run(&mut self, journal: &mut Journal) -> io::Result<()> {
         self.listen()?;
         while !self.has_stopped() {
-            let wake_at = self.wake_at();
+            let wake_at = self.wake_at().min(journal.wake_at());
             self.io.turn(wake_at)?;
             let now = clock::now();
             self.receive(now);
             self.drain(now)?;
             self.engine.on_deadlines(now, DEADLINES_A_TURN);
             self.carry_out(now);
-            self.clients.serve(now, &self.engine, &self.names, &*self.io);
-            self.journal.flush(now);
+            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[]);
+            journal.flush(now);
         }
         Ok(())
     }
@@ -91,7 +93,7 @@ impl Daemon {
         }
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(self.journal.wake_at()).min(stop)
+        work.min(stop)
     }
 
     /// Facts up: everything that has happened goes to its owner.
@@ -139,7 +141,7 @@ impl Daemon {
             self.on_signals(now);
         }
         if let Some(control) = &self.sockets.control {
-            self.clients.accept(control, &mut *self.io);
+            self.clients.accept(now, control, &mut *self.io);
         }
         while let Some(fact) = self.host.next_fact() {
             self.on_fact(now, fact);
@@ -199,15 +201,37 @@ impl Daemon {
             (Some(_), None) => info!("Kernel is reporting: interface {name} REMOVED"),
             _ => {}
         }
-        if self.frames.carries(change.link) {
-            let joined = self.sockets.memberships.follow(change);
-            if let Err(cause) = joined {
-                error!("interface {name}: can't join the VRRP group: {cause}");
-            }
-        }
+        self.join(change);
         let engine = &self.engine;
         self.frames.on_link(change, |router| engine.view(router).params);
         self.engine.on_link(now, change);
+    }
+
+    /// Lets the group's packets in on links that carry adverts. (Raw sockets hear a group as soon
+    /// as any socket of the namespace has joined it on that interface.)
+    fn join(&mut self, change: &LinkChange) {
+        if !self.frames.carries(change.link) {
+            return;
+        }
+        let joined = &mut self.joined[change.link.index()];
+        let ifindex = change.facts.map(|facts| facts.ifindex);
+        if *joined == ifindex {
+            return;
+        }
+        let memberships = &mut self.sockets.memberships;
+        if let Some(old) = joined.take() {
+            // If the interface has gone, so has the membership.
+            let _ = memberships.leave(old, VRRP_GROUP);
+        }
+        if let Some(new) = ifindex {
+            match memberships.join(new, VRRP_GROUP) {
+                Ok(()) => *joined = Some(new),
+                Err(cause) => {
+                    let name = self.names.name(change.link);
+                    error!("interface {name}: can't join the VRRP group: {cause}");
+                }
+            }
+        }
     }
 
     /// Wishes down: adverts first, then addresses, then gratuitous ARPs; one submit carries all.
@@ -267,7 +291,7 @@ impl Daemon {
     }
 
     fn on_signals(&mut self, now: Instant) {
-        while let Some(signal) = self.sockets.signals.next() {
+        while let Ok(Some(signal)) = self.sockets.signals.read() {
             match signal {
                 libc::SIGTERM | libc::SIGINT if self.stopping.is_none() => {
                     info!("Stopping");

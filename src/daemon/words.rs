@@ -7,7 +7,8 @@ use std::mem::{Discriminant, discriminant};
 use log::{debug, info, warn};
 
 use crate::base::{Instant, LinkNames, RouterId, Span};
-use crate::vrrp::{Cause, Engine, Fault, Notice, StateName};
+use crate::control::fault_words;
+use crate::vrrp::{Cause, Engine, Notice, StateName};
 
 /// A line about the same router and the same cause is written once in this time.
 const QUIET: Span = Span::from_secs(60);
@@ -80,18 +81,6 @@ pub(super) fn entered(
         }
         Cause::ActiveLeft => debug!("VRRP_Instance({name}) the master left, nobody else took over"),
         Cause::Startup | Cause::Shutdown | Cause::FaultEnded | Cause::ActiveTimeout => {}
-    }
-}
-
-/// A fault in words.
-pub(super) fn fault_words(fault: Fault, names: &LinkNames) -> String {
-    match fault {
-        Fault::LinkAbsent(link) => format!("interface {} does not exist", names.name(link)),
-        Fault::LinkDown(link) => format!("interface {} is down", names.name(link)),
-        Fault::NoPrimaryAddress(link) => {
-            format!("interface {} has no IPv4 address to send from", names.name(link))
-        }
-        Fault::NotEthernet(link) => format!("interface {} is not Ethernet", names.name(link)),
     }
 }
 
