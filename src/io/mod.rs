@@ -6,6 +6,7 @@
 //! completions for kernels that have none. Nothing above this room can tell which one runs.
 
 pub mod clock;
+mod epoll;
 mod memory;
 mod message;
 pub mod signals;
@@ -16,6 +17,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{BorrowedFd, RawFd};
 
+pub use self::epoll::Epoll;
 pub use self::uring::Uring;
 use crate::base::{IfIndex, Instant};
 
@@ -24,6 +26,46 @@ pub const PACKET_LEN: usize = 2 * 1024;
 /// The longest datagram that a buffer of [`Pool::Netlink`] takes whole, in bytes; also the longest
 /// message that can be sent.
 pub const NETLINK_LEN: usize = 32 * 1024;
+
+/// Which of the two carries the daemon's input and output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// The ring, or epoll where the kernel has none for us.
+    #[default]
+    Auto,
+    /// The ring or nothing.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// An open backend.
+pub struct Opened {
+    /// The backend itself; to be used by the thread that opened it, and no other.
+    pub io: Box<dyn Io>,
+    /// Which one it is: [`Backend::Uring`] or [`Backend::Epoll`].
+    pub backend: Backend,
+    /// Why it is epoll though the ring was wanted first, in one line for the log.
+    pub fallback: Option<String>,
+}
+
+/// Opens the backend that is asked for.
+///
+/// # Errors
+/// When it can't be opened (for [`Backend::Auto`]: not even epoll), with the probable cause.
+pub fn open(backend: Backend) -> io::Result<Opened> {
+    let fallback = match backend {
+        Backend::Epoll => None,
+        Backend::Uring | Backend::Auto => match Uring::open() {
+            Ok(ring) => {
+                return Ok(Opened { io: Box::new(ring), backend: Backend::Uring, fallback: None });
+            }
+            Err(error) if backend == Backend::Uring => return Err(error),
+            Err(error) => Some(error.to_string()),
+        },
+    };
+    Ok(Opened { io: Box::new(Epoll::open()?), backend: Backend::Epoll, fallback })
+}
 
 /// What a completion belongs to. Chosen by whoever starts an operation, returned with everything
 /// that comes of it; the number means nothing to this room.
@@ -151,6 +193,9 @@ pub trait Io {
     /// What has been counted so far.
     fn counters(&self) -> IoCounters;
 }
+
+/// Failures of sends that are kept until somebody asks; further ones are only counted.
+const FAILURES_KEPT: usize = 1024;
 
 /// Where a frame goes: out of `ifindex`, as what its Ethernet header says (`packet(7)`).
 fn sockaddr_ll(ifindex: IfIndex, frame: &[u8]) -> libc::sockaddr_ll {

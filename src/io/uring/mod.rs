@@ -19,13 +19,10 @@ use self::buffers::{Buffers, Datagram};
 use self::ring::Ring;
 use self::slots::{Refused, Slots};
 use super::{
-    Completion, Event, Io, IoCounters, NETLINK_LEN, PACKET_LEN, Pool, Token, sockaddr_in,
-    sockaddr_ll,
+    Completion, Event, FAILURES_KEPT, Io, IoCounters, NETLINK_LEN, PACKET_LEN, Pool, Token,
+    sockaddr_in, sockaddr_ll,
 };
 use crate::base::{IfIndex, Instant};
-
-/// Failures that are kept until somebody asks; further ones are only counted.
-const FAILURES_KEPT: usize = 1024;
 
 /// One thread's ring (`io_uring(7)`). Only the thread that opened it may use it.
 pub struct Uring {
