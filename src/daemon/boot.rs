@@ -167,10 +167,14 @@ fn start(
     if let Err(cause) = process::set_timer_slack(Span::from_nanos(1)) {
         warn!("timers may be 50 µs late: {cause}");
     }
-    let (io, fallback) = io::open(backend).map_err(system("no way to do input and output"))?;
-    if let Some(why) = fallback {
+    let io = io::open(backend).map_err(system("no way to do input and output"))?;
+    if let Some(why) = &io.fallback {
         warn!("using epoll: {why}");
     }
+    let backend = match io.backend {
+        Backend::Epoll => "epoll",
+        Backend::Uring | Backend::Auto => "io_uring",
+    };
     let sockets = Sockets::open(arguments)?;
     let Configuration { links: names, routers, .. } = configuration;
     info!("{} virtual routers on {} interfaces", routers.len(), names.len());
@@ -179,11 +183,11 @@ fn start(
     host.virtual_addresses(routers.iter().flat_map(|router| &router.addresses));
     let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
     Ok(Daemon {
-        io,
+        io: io.io,
         frames,
         host,
         engine: Engine::new(routers, names.len()),
-        clients: Clients::new(file),
+        clients: Clients::new(file, backend),
         limiter: Limiter::default(),
         link_up: vec![None; names.len()],
         joined: vec![None; names.len()],

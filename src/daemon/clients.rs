@@ -34,6 +34,7 @@ pub(super) struct Clients {
     wake_at: Instant,
     started: Instant,
     config_file: String,
+    backend: &'static str,
 }
 
 struct Client {
@@ -62,14 +63,15 @@ enum Next {
 }
 
 impl Clients {
-    /// No clients yet, of a daemon that runs `config_file`.
-    pub(super) fn new(config_file: &Path) -> Self {
+    /// No clients yet, of a daemon that runs `config_file` on the I/O backend `backend`.
+    pub(super) fn new(config_file: &Path, backend: &'static str) -> Self {
         Clients {
             seats: (0..SEATS).map(|_| None).collect(),
             waiting: false,
             wake_at: Instant::NEVER,
             started: clock::now(),
             config_file: config_file.display().to_string(),
+            backend,
         }
     }
 
@@ -135,7 +137,7 @@ impl Clients {
                 pid: std::process::id(),
                 started: self.started,
                 config_file: &self.config_file,
-                io: io.name(),
+                io: self.backend,
                 counters,
             },
         };

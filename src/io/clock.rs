@@ -34,6 +34,12 @@ pub fn now() -> Instant {
     Instant::from_nanos(nanos.saturating_add(time.tv_nsec as u64))
 }
 
+/// The wall clock in nanoseconds since 1970 (UTC).
+pub fn wall_nanos() -> u64 {
+    let time = read(libc::CLOCK_REALTIME);
+    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
+}
+
 /// The wall clock in local time (`localtime_r(3)`).
 pub fn local_time() -> LocalTime {
     static ZONE_READ: Once = Once::new();
