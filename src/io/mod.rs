@@ -9,6 +9,7 @@ pub mod clock;
 mod epoll;
 mod memory;
 mod message;
+pub mod process;
 pub mod signals;
 pub mod sockets;
 mod uring;
