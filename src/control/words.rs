@@ -1,0 +1,70 @@
+//! Faults and causes in words, for answers and for the log.
+
+use crate::base::{LinkId, LinkNames};
+use crate::vrrp::{Cause, Fault};
+
+/// Why a router can't run, such as `interface eth1 is down`.
+pub fn fault_words(fault: Fault, names: &LinkNames) -> String {
+    match fault {
+        Fault::LinkAbsent(link) => format!("there is no interface {}", link_name(link, names)),
+        Fault::LinkDown(link) => format!("interface {} is down", link_name(link, names)),
+        Fault::NoPrimaryAddress(link) => {
+            format!("interface {} has no IPv4 address", link_name(link, names))
+        }
+        Fault::NotEthernet(link) => {
+            format!("interface {} is not Ethernet", link_name(link, names))
+        }
+    }
+}
+
+/// Why a router changed state, as a clause that follows "because": `the master was not heard for
+/// the whole down interval`.
+pub fn cause_words(cause: Cause, names: &LinkNames) -> String {
+    match cause {
+        Cause::Startup => "the daemon started".into(),
+        Cause::Shutdown => "the daemon is stopping".into(),
+        Cause::Fault(fault) => fault_words(fault, names),
+        Cause::FaultEnded => "what kept it from running is over".into(),
+        Cause::ActiveTimeout => "the master was not heard for the whole down interval".into(),
+        Cause::ActiveLeft => "the master resigned and nobody else took over".into(),
+        Cause::Outranked { by, priority } => {
+            format!("{by} is master with priority {priority} and outranks it")
+        }
+        Cause::AddressLost => "someone took one of its addresses off the host".into(),
+    }
+}
+
+/// The word for a cause that programs compare; those of RFC 8347 (`last-event`) where it has one.
+pub(super) fn cause_event(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Startup => "startup",
+        Cause::Shutdown => "shutdown",
+        Cause::Fault(Fault::LinkAbsent(_)) => "interface-absent",
+        Cause::Fault(Fault::LinkDown(_)) => "interface-down",
+        Cause::Fault(Fault::NoPrimaryAddress(_)) => "no-primary-ip-address",
+        Cause::Fault(Fault::NotEthernet(_)) => "interface-not-ethernet",
+        Cause::FaultEnded => "fault-ended",
+        Cause::ActiveTimeout => "master-timeout",
+        Cause::ActiveLeft => "master-resigned",
+        Cause::Outranked { .. } => "outranked",
+        Cause::AddressLost => "address-lost",
+    }
+}
+
+/// The name of `link`. A door must not fall off its hinges: an id from another table has none.
+pub(super) fn link_name(link: LinkId, names: &LinkNames) -> &str {
+    if link.index() < names.len() { names.name(link) } else { "?" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_another_table_is_survived() {
+        assert_eq!(
+            fault_words(Fault::LinkDown(LinkId(7)), &LinkNames::default()),
+            "interface ? is down"
+        );
+    }
+}
