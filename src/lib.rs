@@ -5,7 +5,10 @@
 //! `docs/ARCHITECTURE.md` shows how data flows through them.
 
 pub mod base;
+pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod io;
+pub mod kernel;
 pub mod vrrp;
 pub mod wire;

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// log to /tmp/viprd.log; --log-file=FILE names another file
     #[argh(switch, short = 'g')]
     pub log_file: bool,
-    /// (what --log-file=FILE becomes)
+    /// what --log-file=FILE becomes
     #[argh(option, hidden_help)]
     pub log_file_to: Option<PathBuf>,
     /// do not log to syslog
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     /// 4 cannot run, 2 a statement lacks its value; --config-test=FILE writes the findings there
     #[argh(switch, short = 't')]
     pub config_test: bool,
-    /// (what --config-test=FILE becomes)
+    /// what --config-test=FILE becomes
     #[argh(option, hidden_help)]
     pub config_test_to: Option<PathBuf>,
     /// pid file (default: /run/viprd.pid)
@@ -162,6 +162,12 @@ impl Arguments {
             (self.checkers_pid.is_some(), "--checkers_pid: there is no such process"),
             (self.bfd_pid.is_some(), "--bfd_pid: there is no such process"),
             (self.dont_release_ipvs, "--dont-release-ipvs: LVS is not part of viprd"),
+            (self.vrrp || self.no_bfd || self.all, "--vrrp, --no_bfd, --all: VRRP is all there is"),
+            (self.release_vips, "--release-vips: virtual addresses always are"),
+            (self.flush_log_file, "--flush-log-file: every line is written at once"),
+            (self.mem_check_log || self.no_mem_check, "--mem-check: nothing to check"),
+            (self.address_monitoring, "--address-monitoring: see ip-monitor(8)"),
+            (self.dump_conf && !self.config_test, "--dump-conf: only with --config-test"),
         ];
         given.into_iter().filter(|(given, _)| *given).map(|(_, why)| why).collect()
     }

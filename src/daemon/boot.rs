@@ -1,10 +1,11 @@
 //! From the command line to a running loop, and back to an exit code.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use log::{error, info, warn};
 use syslog::Facility;
@@ -16,24 +17,24 @@ use super::journal::{self, Journal};
 use super::run::Daemon;
 use super::signals;
 use super::words::Limiter;
-use crate::base::Span;
+use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
+use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
-use crate::io::{self, Backend, process};
+use crate::io::{self, Backend, clock};
 use crate::kernel::Host;
 use crate::vrrp::Engine;
 use crate::wire::ipv4::PROTOCOL_VRRP;
 
-const CONFIGURATION_FILES: [&str; 2] =
-    ["/etc/viprd/viprd.conf", "/etc/keepalived/keepalived.conf"];
+const CONFIGURATION_FILES: [&str; 2] = ["/etc/viprd/viprd.conf", "/etc/keepalived/keepalived.conf"];
 const CONTROL_SOCKET: &str = "/run/viprd/viprd.sock";
 const PID_FILE: &str = "/run/viprd.pid";
 const LOG_FILE: &str = "/tmp/viprd.log";
 /// The keepalived whose VRRP side this daemon stands in for.
 const KEEPALIVED_EQUIVALENT: &str = "2.4.3";
 /// How long the log may take the last lines.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Wanted receive buffers. 4,000 adverts that arrive at once take about 3 MB of socket memory; a
 /// mass failover makes about as many netlink messages.
 const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
@@ -98,22 +99,26 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     }
     if let Some(name) = &arguments.signum {
         let number = signals::number(name).ok_or_else(|| {
-            usage(format!("--signum={name}: expected STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON or TDUMP"))
+            usage(format!(
+                "--signum={name}: expected STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON or TDUMP"
+            ))
         })?;
         println!("{number}");
         return Ok(exit::OK);
     }
     let file = configuration_file(arguments);
     let options = config::Options {
-        config_id: arguments.config_id.clone(),
-        ..config::Options::default()
+        config_id: arguments.config_id.clone().unwrap_or_else(short_host_name),
+        environment: std::env::vars().collect(),
+        random_seed: clock::wall_nanos(),
+        include_check: arguments.all_config,
     };
     let loaded = config::load(&file, &config::OsFiles, &options);
     if arguments.config_test || arguments.config_test_to.is_some() {
         return test_configuration(arguments, &loaded);
     }
     let Some(configuration) = loaded.configuration else {
-        eprint!("{}", loaded.diagnostics.render_rich());
+        eprint!("{}", loaded.diagnostics.rich(std::io::stderr().is_terminal()));
         return Err(Failed {
             code: exit::CONFIGURATION,
             text: format!("{} can't be run as it is", file.display()),
@@ -122,22 +127,27 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
 
     let backend = backend(arguments)?;
     let facility = facility(arguments)?;
-    // Everything that concerns the terminal has been told; from here on the log speaks.
-    let ready = if arguments.dont_fork {
+    if let Some(umask) = &arguments.umask {
+        let bits = u32::from_str_radix(umask, 8).ok().filter(|&bits| bits <= 0o777);
+        let expected = "expected an octal number up to 777";
+        process::set_umask(bits.ok_or_else(|| usage(format!("--umask {umask}: {expected}")))?);
+    }
+    // Everything that concerns the command line has been told; from here on the log speaks.
+    let mut readiness = if arguments.dont_fork {
         None
     } else {
         Some(process::daemonize().map_err(system("can't go to the background"))?)
     };
     let mut journal = open_journal(program, arguments, facility)?;
     journal::install(arguments.log_detail);
-    for line in loaded.diagnostics.lines() {
-        warn!("{line}");
+    for finding in loaded.diagnostics.iter() {
+        warn!("{}", loaded.diagnostics.one_line(finding));
     }
     let outcome = start(arguments, backend, &file, configuration)
         .and_then(|mut daemon| {
             let _pid_files = PidFiles::write(arguments)?;
-            if let Some(ready) = ready {
-                ready.report(exit::OK);
+            if let Some(readiness) = readiness.take() {
+                readiness.ready().map_err(system("can't let go of the terminal"))?;
             }
             daemon.run(&mut journal).map_err(system("the ring failed"))?;
             info!("Stopped");
@@ -145,7 +155,14 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         })
         .inspect_err(|failed| error!("{}", failed.text));
     journal.drain(LAST_WORDS);
-    outcome
+    if let (Err(failed), Some(readiness)) = (&outcome, readiness) {
+        readiness.failed(failed.code);
+    }
+    match outcome {
+        // The console has had it as a log line.
+        Err(failed) if arguments.log_console => Ok(failed.code),
+        outcome => outcome,
+    }
 }
 
 /// Opens every descriptor and builds the rooms around them.
@@ -161,10 +178,11 @@ fn start(
         info!("no effect here: {why}");
     }
     if let Some(namespace) = &arguments.namespace {
-        process::enter_namespace(namespace)
+        NetworkNamespace::open(namespace)
+            .and_then(|namespace| namespace.enter())
             .map_err(system(&format!("can't enter network namespace {namespace}")))?;
     }
-    if let Err(cause) = process::set_timer_slack(Span::from_nanos(1)) {
+    if let Err(cause) = process::set_timer_slack(Duration::from_nanos(1)) {
         warn!("timers may be 50 µs late: {cause}");
     }
     let io = io::open(backend).map_err(system("no way to do input and output"))?;
@@ -180,7 +198,7 @@ fn start(
     info!("{} virtual routers on {} interfaces", routers.len(), names.len());
 
     let mut host = Host::new(&names);
-    host.virtual_addresses(routers.iter().flat_map(|router| &router.addresses));
+    host.configure(routers.iter().flat_map(|router| &router.addresses));
     let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
     Ok(Daemon {
         io: io.io,
@@ -195,6 +213,8 @@ fn start(
         sockets,
         keep_addresses: arguments.dont_release_vrrp,
         request: vec![0; io::NETLINK_LEN],
+        requests_left: false,
+        retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
     })
@@ -273,16 +293,22 @@ fn configuration_file(arguments: &Arguments) -> PathBuf {
 
 /// `-t`: tells what is wrong, where it was asked to, and exits with the contract's code.
 fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Failed> {
-    let code = loaded.diagnostics.exit_code();
+    let diagnostics = &loaded.diagnostics;
     match &arguments.config_test_to {
         Some(path) => {
-            let text: String =
-                loaded.diagnostics.lines().map(|line| format!("{line}\n")).collect();
-            fs::write(path, text).map_err(system(&format!("can't write {}", path.display())))?;
+            let lines = diagnostics.iter().map(|finding| diagnostics.one_line(finding) + "\n");
+            fs::write(path, lines.collect::<String>())
+                .map_err(system(&format!("can't write {}", path.display())))?;
         }
-        None => eprint!("{}", loaded.diagnostics.render_rich()),
+        None => eprint!("{}", diagnostics.rich(std::io::stderr().is_terminal())),
     }
-    Ok(code)
+    Ok(diagnostics.exit_code())
+}
+
+/// The host's name up to the first dot; empty if the system does not tell.
+fn short_host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().split('.').next().unwrap_or_default().to_owned()
 }
 
 fn open_journal(

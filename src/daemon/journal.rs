@@ -27,8 +27,7 @@ const LINES_A_TURN: usize = 128;
 const RETRY_MIN: Span = Span::from_millis(20);
 const RETRY_MAX: Span = Span::from_secs(1);
 
-static QUEUE: Mutex<Queue> =
-    Mutex::new(Queue { lines: VecDeque::new(), bytes: 0, lost: 0 });
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { lines: VecDeque::new(), bytes: 0, lost: 0 });
 
 struct Queue {
     lines: VecDeque<Line>,
@@ -95,7 +94,9 @@ impl Journal {
             .append(true)
             .custom_flags(libc::O_NONBLOCK)
             .open("/proc/self/fd/2")
-            .or_else(|_| std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned().map(File::from));
+            .or_else(|_| {
+                std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned().map(File::from)
+            });
         Journal::to(stderr.map_or(Sink::None, Sink::File))
     }
 

@@ -1,6 +1,7 @@
 //! The loop.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
 use log::{debug, error, info, warn};
 
@@ -9,9 +10,9 @@ use super::frames::Frames;
 use super::journal::Journal;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
-use crate::base::{IfIndex, Instant, LinkChange, LinkNames, RouterId, Span, VirtualAddress};
+use crate::base::{IfIndex, Instant, LinkChange, LinkNames, RouterId, Span};
 use crate::io::{Completion, Event, Io, Pool, clock};
-use crate::kernel::{Fact, Host};
+use crate::kernel::{Fact, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine, StateName};
 use crate::wire::Advert;
 use crate::wire::ipv4::VRRP_GROUP;
@@ -24,6 +25,9 @@ const DEADLINES_A_TURN: usize = 8192;
 const BATCHES_A_TURN: usize = 2;
 /// Turns that may be spent on packets that have already arrived before a deadline is judged.
 const DRAIN_TURNS: usize = 64;
+/// When to try again after a netlink request could not be sent, or a dump was refused.
+const REQUEST_RETRY: Span = Span::from_millis(20);
+const SYNC_RETRY: Span = Span::from_secs(1);
 /// How long the addresses may take to go at exit.
 const STOP_PATIENCE: Span = Span::from_secs(5);
 
@@ -41,6 +45,10 @@ pub(super) struct Daemon {
     pub keep_addresses: bool,
     /// Netlink requests are built here.
     pub request: Vec<u8>,
+    /// Whether more requests can be sent at once.
+    pub requests_left: bool,
+    /// When requests are sent again after one failed; `NEVER`: as soon as there are any.
+    pub retry_requests_at: Instant,
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
@@ -73,7 +81,6 @@ impl Daemon {
 
     /// Starts every receiver.
     fn listen(&mut self) -> io::Result<()> {
-        use std::os::fd::AsFd;
         let sockets = &self.sockets;
         self.io.receive(tokens::VRRP_IPV4, sockets.vrrp.as_fd(), Pool::Packets)?;
         self.io.receive(tokens::MONITOR, sockets.monitor.as_fd(), Pool::Netlink)?;
@@ -82,18 +89,18 @@ impl Daemon {
         if let Some(control) = &sockets.control {
             self.io.watch(tokens::CONTROL, control.as_fd())?;
         }
-        self.pump_requests();
+        self.pump_requests(clock::now());
         Ok(())
     }
 
     /// When to turn at the latest; at once if work was left over.
     fn wake_at(&mut self) -> Instant {
-        if self.frames.has_announcements() || self.host.has_requests() {
+        if self.frames.has_announcements() || self.requests_left {
             return Instant::ZERO;
         }
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(stop)
+        work.min(stop).min(self.retry_requests_at)
     }
 
     /// Facts up: everything that has happened goes to its owner.
@@ -117,8 +124,9 @@ impl Daemon {
                     self.host.on_command(bytes);
                 }
                 (tokens::COMMAND, Event::SendFailed(cause)) => {
-                    warn!("netlink request failed: {cause}");
+                    warn!("a netlink request could not be sent: {cause}");
                     self.host.on_command_lost();
+                    self.retry_requests_at = now + REQUEST_RETRY;
                 }
                 (tokens::COMMAND, Event::Datagram { .. } | Event::ReceiveFailed(_)) => {
                     self.host.on_command_lost();
@@ -165,29 +173,49 @@ impl Daemon {
         match fact {
             Fact::Link(change) => self.on_link(now, &change),
             Fact::Synchronised => {
-                let configured: Vec<VirtualAddress> =
-                    self.engine.views().flat_map(|view| view.params.addresses.to_vec()).collect();
-                self.host.remove_leftovers(configured.iter());
+                let configured = self.engine.views().flat_map(|view| &view.params.addresses);
+                self.host.remove_leftovers(configured);
                 info!("{} virtual routers start", self.engine.len());
                 self.engine.start(now);
             }
             Fact::Resynchronised => {
                 warn!("netlink lost messages; all links and addresses have been read again");
             }
+            Fact::SyncFailed { error } => {
+                let cause = io::Error::from_raw_os_error(error);
+                error!("the kernel refuses to list links and addresses: {cause}; asking again");
+                self.host.resynchronise();
+                self.retry_requests_at = now + SYNC_RETRY;
+            }
+            Fact::LeftoversRemoved { removed: 0 } => {}
+            Fact::LeftoversRemoved { removed } => {
+                info!("{removed} addresses removed that an earlier run had left behind");
+            }
             Fact::Set { owner } => self.engine.on_addresses_set(now, RouterId(owner)),
             Fact::Unset { .. } => {}
-            Fact::Refused { owner, ip, error } => {
-                let name = &self.engine.view(RouterId(owner)).params.name;
+            Fact::Refused { owner, link, ip, wish, error } => {
+                let name = self.router_name(owner);
+                let link = self.names.name(link);
+                let wish = match wish {
+                    Wish::Set => "add",
+                    Wish::Unset => "remove",
+                };
                 let cause = io::Error::from_raw_os_error(error);
-                error!("VRRP_Instance({name}) the kernel refused address {ip}: {cause}");
+                error!(
+                    "VRRP_Instance({name}) the kernel refuses to {wish} {ip} on {link}: {cause}"
+                );
             }
             Fact::AddressLost { owner, link, ip } => {
-                let name = &self.engine.view(RouterId(owner)).params.name;
+                let name = self.router_name(owner);
                 let link = self.names.name(link);
                 warn!("VRRP_Instance({name}) address {ip} was removed from {link} by someone else");
                 self.engine.on_address_lost(now, RouterId(owner));
             }
         }
+    }
+
+    fn router_name(&self, owner: u32) -> &str {
+        &self.engine.view(RouterId(owner)).params.name
     }
 
     fn on_link(&mut self, now: Instant, change: &LinkChange) {
@@ -246,7 +274,8 @@ impl Daemon {
                 }
                 Action::UnsetAddresses { router } => {
                     if !(self.keep_addresses && self.stopping.is_some()) {
-                        self.host.unset(router.0);
+                        let addresses = &self.engine.view(router).params.addresses;
+                        self.host.unset(router.0, addresses);
                     }
                 }
                 Action::Announce { router, repeat } => {
@@ -262,7 +291,7 @@ impl Daemon {
                 }
             }
         }
-        self.pump_requests();
+        self.pump_requests(now);
         let engine = &self.engine;
         self.frames.send_announcements(&mut *self.io, |router| {
             let view = engine.view(router);
@@ -281,13 +310,23 @@ impl Daemon {
         }
     }
 
-    fn pump_requests(&mut self) {
-        use std::os::fd::AsRawFd;
-        for _ in 0..BATCHES_A_TURN {
-            let Some(len) = self.host.next_request(&mut self.request) else { break };
-            let command = self.sockets.command.as_raw_fd();
-            self.io.send(tokens::COMMAND, command, &self.request[..len]);
+    fn pump_requests(&mut self, now: Instant) {
+        self.requests_left = false;
+        if self.retry_requests_at != Instant::NEVER {
+            if now < self.retry_requests_at {
+                return;
+            }
+            self.retry_requests_at = Instant::NEVER;
         }
+        for _ in 0..BATCHES_A_TURN {
+            let Some(request) = self.host.next_request(&mut self.request) else { return };
+            let (token, socket) = match request.to {
+                Socket::Command => (tokens::COMMAND, &self.sockets.command),
+                Socket::Monitor => (tokens::MONITOR, &self.sockets.monitor),
+            };
+            self.io.send(token, socket.as_raw_fd(), &self.request[..request.len]);
+        }
+        self.requests_left = true;
     }
 
     fn on_signals(&mut self, now: Instant) {
@@ -308,7 +347,7 @@ impl Daemon {
 
     fn has_stopped(&mut self) -> bool {
         let Some(since) = self.stopping else { return false };
-        let gone = self.host.is_settled();
+        let gone = self.host.is_quiet();
         if !gone && clock::now().since(since) < STOP_PATIENCE {
             return false;
         }

@@ -114,7 +114,9 @@ pub(super) fn notice(
             debug!("VRRP_Instance({name}) {active} sent 0 priority{more}");
         }
         Notice::SecondOwner { other } => {
-            warn!("VRRP_Instance({name}) {other} claims to own the addresses (priority 255) too{more}");
+            warn!(
+                "VRRP_Instance({name}) {other} claims to own the addresses (priority 255) too{more}"
+            );
         }
         Notice::IntervalDiffers { source, theirs: Some(theirs) } => warn!(
             "VRRP_Instance({name}) {source} advertises every {theirs} s, we are configured for {} s{more}",

@@ -1,5 +1,6 @@
 //! The two clocks: the monotonic one that all deadlines are on, and the wall clock for log stamps.
 
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::Once;
 
@@ -63,6 +64,14 @@ pub fn local_time() -> LocalTime {
         second: parts.tm_sec as u8,
         micros: (time.tv_nsec / 1_000) as u32,
         utc_offset: parts.tm_gmtoff as i32,
+    }
+}
+
+/// `2026-11-23 08:15:04.123456`.
+impl fmt::Display for LocalTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LocalTime { year, month, day, hour, minute, second, micros, .. } = self;
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
     }
 }
 
