@@ -13,14 +13,14 @@ use nix::cmsg_space;
 use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind,
-    recvmsg, setsockopt, socket, sockopt,
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, recvmsg, setsockopt,
+    socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use viprd::base::Mac;
 use viprd::wire::arp::GratuitousArp;
 
-use crate::clock::at_stamp;
+use crate::clock::arrival;
 use crate::topology::Namespace;
 
 /// EtherType of ARP (RFC 826).
@@ -143,16 +143,10 @@ fn run(socket: &OwnedFd, stop: &AtomicBool, mut each: impl FnMut(Instant, &[u8])
             else {
                 break;
             };
-            let stamp = message.cmsgs().ok().and_then(|mut all| {
-                all.find_map(|one| match one {
-                    ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
-                    _ => None,
-                })
-            });
             let outgoing = message.address.is_some_and(|from| from.pkttype() == OUTGOING);
             let length = message.bytes;
             if !outgoing {
-                let at = stamp.map_or_else(Instant::now, at_stamp);
+                let at = arrival(&message);
                 each(at, frame.get(..length).unwrap_or(&frame));
             }
         }

@@ -3,13 +3,26 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::sys::socket::{ControlMessageOwned, RecvMsg};
 use nix::sys::time::TimeSpec;
 
-/// The moment of a `SO_TIMESTAMPNS` stamp (`socket(7)`), which is on the wall clock.
+/// When a message arrived, by the kernel's stamp (`SO_TIMESTAMPNS`, `socket(7)`); the time now,
+/// should it have none.
+pub(crate) fn arrival<S>(message: &RecvMsg<'_, '_, S>) -> Instant {
+    let stamp = message.cmsgs().ok().and_then(|mut all| {
+        all.find_map(|one| match one {
+            ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
+            _ => None,
+        })
+    });
+    stamp.map_or_else(Instant::now, at_stamp)
+}
+
+/// The moment of a stamp, which is on the wall clock.
 ///
 /// Both clocks are read anew each time, so a wall clock that is being adjusted while a run lasts
 /// does no harm beyond the instant between stamp and reading.
-pub(crate) fn at_stamp(stamp: TimeSpec) -> Instant {
+fn at_stamp(stamp: TimeSpec) -> Instant {
     let stamp = Duration::from(stamp);
     let now = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getppid};
 use serde::Serialize;
 
@@ -213,8 +214,11 @@ impl Daemon {
     /// Kills it at once (SIGKILL), with every process it started: a crash.
     pub(crate) fn kill(&mut self) {
         // Either may have ended already; then there is nothing to do.
-        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
+        let group = Pid::from_raw(self.child.id() as i32);
+        let _ = killpg(group, Signal::SIGKILL);
         let _ = self.child.wait();
+        // Its children are ours now ([`adopt_orphans`]): none shall linger as a zombie.
+        while let Ok(_) | Err(Errno::EINTR) = waitpid(Pid::from_raw(-group.as_raw()), None) {}
     }
 }
 
@@ -250,6 +254,15 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// Makes this process the parent of what its children leave behind, so that [`Daemon::kill`] can
+/// reap a peer's children too, even where process 1 does not.
+///
+/// # Errors
+/// If the kernel can't (it can since 3.4).
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(prctl::set_child_subreaper(true)?)
 }
 
 /// Looks for the program `name` as a shell would, and in the two directories of the

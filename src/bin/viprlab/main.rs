@@ -1,7 +1,7 @@
 //! `viprlab`, the test bench: routers in network namespaces, real packets, failovers measured.
 //!
 //! `topology` makes hosts, `daemon` runs ours or a peer's in them, `ping`, `capture` and
-//! `neighbour` watch from the client's side, `timeline` and `report` tell what happened.
+//! `neighbour` watch from the client's side, `timeline` and `table` tell what happened.
 //! `failover` is the experiment that is played with them.
 
 mod args;
@@ -13,18 +13,18 @@ mod interrupt;
 mod neighbour;
 mod ping;
 mod progress;
-mod report;
+mod table;
 mod timeline;
 mod topology;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use args::{Command, FailoverArgs, Parsed};
 use daemon::{Program, Programs, find_program};
-use failover::{Cast, Failure, Setting, play};
+use failover::{Cast, Failure, Report, Setting, play};
 use progress::Progress;
-use report::Report;
 
 /// Every line that counts holds.
 const HOLDS: u8 = 0;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let args = match args::parse(words) {
         Parsed::Run(args) => args,
         Parsed::Help(text) => {
-            print!("{text}");
+            show(&text);
             return ExitCode::SUCCESS;
         }
         Parsed::Wrong(text) => {
@@ -55,6 +55,11 @@ fn main() -> ExitCode {
     })
 }
 
+/// Writes to standard output. Whoever closed it did not want the rest.
+fn show(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 /// Plays the rounds asked for and shows what came of them. An error is for the user.
 fn failover(args: &FailoverArgs) -> Result<ExitCode, String> {
     let settings = settings(args)?;
@@ -64,6 +69,7 @@ fn failover(args: &FailoverArgs) -> Result<ExitCode, String> {
         return Err("needs root, to make network namespaces; try: sudo viprlab failover".into());
     }
     interrupt::install().map_err(|error| format!("cannot handle signals: {error}"))?;
+    daemon::adopt_orphans().map_err(|error| format!("cannot adopt processes: {error}"))?;
 
     let mut report = Report { holds: true, rounds: vec![] };
     for &cast in &casts {
@@ -80,7 +86,7 @@ fn failover(args: &FailoverArgs) -> Result<ExitCode, String> {
             };
             drop(progress);
             if !args.json {
-                println!("{round}");
+                show(&format!("{round}\n"));
             }
             report.holds &= round.holds;
             report.rounds.push(round);
@@ -88,10 +94,11 @@ fn failover(args: &FailoverArgs) -> Result<ExitCode, String> {
     }
     if args.json {
         let json = serde_json::to_string_pretty(&report);
-        println!("{}", json.map_err(|error| format!("cannot write JSON: {error}"))?);
+        show(&json.map_err(|error| format!("cannot write JSON: {error}"))?);
+        show("\n");
     } else {
         let verdict = if report.holds { "Every line holds." } else { "NOT every line holds." };
-        println!("{verdict}");
+        show(&format!("{verdict}\n"));
     }
     Ok(ExitCode::from(if report.holds { HOLDS } else { MISSED }))
 }

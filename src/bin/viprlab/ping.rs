@@ -7,20 +7,20 @@
 use std::io::{self, IoSliceMut};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn,
-    connect, recvmsg, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, connect, recvmsg, send,
+    setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
 
-use crate::clock::at_stamp;
+use crate::clock::arrival;
 use crate::topology::Namespace;
 
 /// How long an answer may take before its ping counts as lost.
@@ -48,12 +48,16 @@ pub(crate) struct Pinger {
     started: Instant,
     cadence: Duration,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Series>>,
 }
 
+/// What both sides look at. No lock: a reader that is put off the processor while it holds one
+/// would hold up the pings.
 #[derive(Debug, Default)]
 struct Shared {
-    echoes: Mutex<Vec<Echo>>,
+    /// When the latest ping that has an answer was sent, in nanoseconds after the start, and 1
+    /// more; 0 while there is none.
+    answered: AtomicU64,
     /// No more pings; wait for the answers that are due.
     stop: AtomicBool,
 }
@@ -77,6 +81,9 @@ pub(crate) struct Summary {
     pub(crate) silence: Duration,
     /// The slowest answer.
     pub(crate) slowest: Duration,
+    /// The longest time between two pings. If it is much longer than the cadence, the machine kept
+    /// the pinger itself from its work, and a silence may look longer than it was.
+    pub(crate) pause: Duration,
 }
 
 impl Pinger {
@@ -105,32 +112,27 @@ impl Pinger {
         next_on_grid(self.started, self.cadence, moment)
     }
 
-    /// The arrival of the first answer to a ping sent at `since` or later, if there is one yet.
-    pub(crate) fn answered_since(&self, since: Instant) -> Option<Instant> {
-        let echoes = self.shared.echoes.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = echoes.partition_point(|echo| echo.sent < since);
-        echoes[later..].iter().find_map(|echo| echo.answered)
+    /// Whether a ping sent at `since` or later has been answered yet.
+    pub(crate) fn answered_since(&self, since: Instant) -> bool {
+        let answered = self.shared.answered.load(Ordering::Relaxed).checked_sub(1);
+        answered.is_some_and(|after| self.started + Duration::from_nanos(after) >= since)
     }
 
     /// Ends pinging, waits for answers that may still come, and hands over the story.
     pub(crate) fn finish(mut self) -> Series {
-        self.end();
-        let mut echoes = self.shared.echoes.lock().unwrap_or_else(PoisonError::into_inner);
-        Series { echoes: std::mem::take(&mut echoes) }
+        self.end()
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Series {
         self.shared.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic there has already been reported; the story so far remains.
-            let _ = thread.join();
-        }
+        // After a panic there, already reported, there is no story.
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 }
 
 impl Drop for Pinger {
     fn drop(&mut self) {
-        self.end();
+        let _ = self.end();
     }
 }
 
@@ -146,7 +148,10 @@ impl Series {
 
         let slow = |echo: &Echo| Some(answered(echo)?.saturating_duration_since(echo.sent));
         let slowest = stretch.iter().filter_map(slow).max().unwrap_or_default();
-        let mut summary = Summary { sent: stretch.len(), lost: vec![], silence: slowest, slowest };
+        let pauses = stretch.windows(2).map(|two| two[1].sent - two[0].sent);
+        let pause = pauses.max().unwrap_or_default();
+        let sent = stretch.len();
+        let mut summary = Summary { sent, lost: vec![], silence: slowest, slowest, pause };
         for (index, echo) in stretch.iter().enumerate() {
             if answered(echo).is_some() {
                 continue;
@@ -177,8 +182,9 @@ fn open(target: Ipv4Addr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn run(socket: &OwnedFd, shared: &Shared, started: Instant, cadence: Duration) {
+fn run(socket: &OwnedFd, shared: &Shared, started: Instant, cadence: Duration) -> Series {
     prefer_this_thread();
+    let mut series = Series::default();
     let mut due = started;
     let mut give_up = None;
     loop {
@@ -187,9 +193,9 @@ fn run(socket: &OwnedFd, shared: &Shared, started: Instant, cadence: Duration) {
             give_up = Some(now + PATIENCE);
         }
         match give_up {
-            Some(limit) if now >= limit || all_answered(shared) => return,
+            Some(limit) if now >= limit || all_answered(&series) => return series,
             None if now >= due => {
-                send_echo(socket, shared);
+                send_echo(socket, &mut series);
                 due = next_on_grid(started, cadence, now);
             }
             _ => {}
@@ -202,59 +208,53 @@ fn run(socket: &OwnedFd, shared: &Shared, started: Instant, cadence: Duration) {
         let mut ready = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
         // An interrupted or failed wait only means to look again.
         let _ = ppoll(&mut ready, Some(wait), None);
-        receive(socket, shared);
+        receive(socket, &mut series);
+        if let Some(latest) = series.echoes.iter().rev().find(|echo| echo.answered.is_some()) {
+            let after = (latest.sent - started).as_nanos() as u64;
+            shared.answered.store(after + 1, Ordering::Relaxed);
+        }
     }
 }
 
-fn send_echo(socket: &OwnedFd, shared: &Shared) {
-    let mut echoes = shared.echoes.lock().unwrap_or_else(PoisonError::into_inner);
-    let number = echoes.len() as u64;
+fn send_echo(socket: &OwnedFd, series: &mut Series) {
+    let number = series.echoes.len() as u64;
     let mut packet = [0; ECHO_LEN];
     packet[0] = ECHO_REQUEST;
     packet[6..8].copy_from_slice(&(number as u16).to_be_bytes());
     packet[8..].copy_from_slice(&number.to_be_bytes());
-    echoes.push(Echo { sent: Instant::now(), answered: None });
-    drop(echoes);
+    series.echoes.push(Echo { sent: Instant::now(), answered: None });
     // A ping that can't even leave (no neighbour, say) is a ping without an answer.
     let _ = send(socket.as_raw_fd(), &packet, MsgFlags::MSG_DONTWAIT);
 }
 
-fn receive(socket: &OwnedFd, shared: &Shared) {
+fn receive(socket: &OwnedFd, series: &mut Series) {
     let mut packet = [0; 64];
     let mut control = cmsg_space!(TimeSpec);
     loop {
         let mut buffers = [IoSliceMut::new(&mut packet)];
         let flags = MsgFlags::MSG_DONTWAIT;
-        let message =
-            match recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(&mut control), flags) {
-                Ok(message) => message,
-                // Nothing left, or an ICMP error for one of the pings: the next turn reads on.
-                Err(_) => return,
-            };
-        let stamp = message.cmsgs().ok().and_then(|mut all| {
-            all.find_map(|one| match one {
-                ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
-                _ => None,
-            })
-        });
-        let length = message.bytes;
-        let at = stamp.map_or_else(Instant::now, at_stamp);
-        let number = packet[8..ECHO_LEN].try_into().map_or(u64::MAX, u64::from_be_bytes);
+        let Ok(message) =
+            recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(&mut control), flags)
+        else {
+            // Nothing left, or an ICMP error for one of the pings: the next turn reads on.
+            return;
+        };
+        let (at, length) = (arrival(&message), message.bytes);
         if length < ECHO_LEN || packet[0] != ECHO_REPLY {
             continue;
         }
-        let mut echoes = shared.echoes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(echo) = usize::try_from(number).ok().and_then(|at| echoes.get_mut(at)) {
+        let number = packet[8..ECHO_LEN].try_into().map_or(u64::MAX, u64::from_be_bytes);
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(echo) = series.echoes.get_mut(number) {
             echo.answered.get_or_insert(at);
         }
     }
 }
 
-fn all_answered(shared: &Shared) -> bool {
-    let echoes = shared.echoes.lock().unwrap_or_else(PoisonError::into_inner);
+fn all_answered(series: &Series) -> bool {
     let now = Instant::now();
-    let recent = echoes.iter().rev().take_while(|echo| now - echo.sent <= PATIENCE);
-    recent.into_iter().all(|echo| echo.answered.is_some())
+    let mut recent = series.echoes.iter().rev().take_while(|echo| now - echo.sent <= PATIENCE);
+    recent.all(|echo| echo.answered.is_some())
 }
 
 /// The first point of the grid that begins at `start` which lies after `moment`.
@@ -293,6 +293,7 @@ mod tests {
         assert_eq!((summary.sent, summary.lost.len()), (10, 4));
         assert_eq!(summary.silence, Duration::from_millis(4));
         assert_eq!(summary.lost[0], start + Duration::from_millis(2));
+        assert_eq!(summary.pause, Duration::from_millis(1));
     }
 
     #[test]

@@ -419,6 +419,34 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_leaves_no_namespace_behind() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("needs root, to make network namespaces");
+            return;
+        }
+        let mut plan = Plan::default();
+        let (a, b) = (plan.host("panic-a"), plan.host("panic-b"));
+        plan.wire((a, "eth0"), (b, "eth0"));
+        plan.segment(&[(a, "eth1"), (b, "eth1")]);
+        plan.address(a, "eth1", "192.0.2.1/24");
+        let ours = || {
+            let own = format!("viprlab-{}-", process::id());
+            names_in(Path::new(NAMESPACES)).iter().filter(|name| name.starts_with(&own)).count()
+        };
+        let result = std::panic::catch_unwind(|| {
+            let topology = plan.build().expect("a network");
+            assert_eq!(ours(), 3);
+            assert!(topology.host(a).index("eth1").is_ok_and(|index| index > 0));
+            assert!(topology.host(b).index("eth7").is_err());
+            let down = topology.host(a).set_link("eth1", false).expect("set down");
+            assert!(down.before <= down.after);
+            std::panic::resume_unwind(Box::new("as if something had gone wrong"));
+        });
+        assert!(result.is_err());
+        assert_eq!(ours(), 0);
+    }
+
+    #[test]
     fn a_run_directory_goes_with_its_value() {
         let directory = RunDir::new().expect("temporary directory");
         let file = directory.file("x");

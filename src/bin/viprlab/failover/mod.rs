@@ -6,12 +6,16 @@
 //! HostB is stopped. The two configuration files are those of the experiment, byte for byte;
 //! the fast round only adds `version 3` and `advert_int 0.01` to them.
 
+mod setting;
+mod verdict;
+
+pub(crate) use setting::{Cast, Setting};
+pub(crate) use verdict::{Report, Round};
+
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use viprd::base::Mac;
 
 use crate::capture::{Garp, GarpWatch};
@@ -21,42 +25,26 @@ use crate::interrupt::{Stop, pass_until, wait_for};
 use crate::neighbour::EntryWatch;
 use crate::ping::{Pinger, Series};
 use crate::progress::Progress;
-use crate::report::{Host, Hosts, Round, Stamped, Step, lines};
 use crate::timeline::{Place, Timeline, What};
 use crate::topology::{HostId, Plan, RunDir, Switched, Topology};
+use verdict::{Host, Hosts, Stamped, Step, lines};
 
 /// The files of the experiment.
-const CONFIG_A: &str = include_str!("seed/case-a.conf");
-const CONFIG_B: &str = include_str!("seed/case-b.conf");
+const CONFIG_A: &str = include_str!("../seed/case-a.conf");
+const CONFIG_B: &str = include_str!("../seed/case-b.conf");
 
-/// What those files say.
-const PRIORITY: u32 = 101;
+/// The address that they speak of.
 const VIRTUAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 50);
 
 /// When the second set of gratuitous ARPs follows the first (`garp_master_delay`, its default).
 const SECOND_GARPS: Duration = Duration::from_secs(5);
 
+/// How long a step is watched once nothing more is awaited of it.
+const SOON: Duration = Duration::from_secs(1);
+
 /// The hosts' names in all that is shown.
 const HOST_A: &str = "HostA";
 const HOST_B: &str = "HostB";
-
-/// Who plays whom.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Cast {
-    /// HostA.
-    pub(crate) a: Program,
-    /// HostB.
-    pub(crate) b: Program,
-}
-
-/// How the published configuration is changed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Setting {
-    /// Whether `version 3` is inserted.
-    version3: bool,
-    /// The `advert_int` inserted, as written there.
-    advert_int: Option<String>,
-}
 
 /// Why a round could not be played.
 #[derive(Debug)]
@@ -65,91 +53,6 @@ pub(crate) enum Failure {
     Setup(io::Error),
     /// A signal asked to stop.
     Signal(i32),
-}
-
-impl Setting {
-    /// The configuration as it was published: VRRPv2, `advert_int` 1.
-    pub(crate) fn published() -> Self {
-        Setting::default()
-    }
-
-    /// VRRPv3, `advert_int` 0.01.
-    pub(crate) fn fast() -> Self {
-        Setting { version3: true, advert_int: Some("0.01".into()) }
-    }
-
-    /// Another one.
-    ///
-    /// # Errors
-    /// If the interval is none that this version of VRRP can have, with what is expected.
-    pub(crate) fn custom(version3: bool, advert_int: Option<String>) -> Result<Self, String> {
-        let setting = Setting { version3, advert_int };
-        let centis = setting.interval_s() * 100.0;
-        let fits = match version3 {
-            true => (1.0..=4095.0).contains(&centis) && (centis - centis.round()).abs() < 1e-6,
-            false => (100.0..=25_500.0).contains(&centis) && centis % 100.0 == 0.0,
-        };
-        match (fits, version3) {
-            (true, _) => Ok(setting),
-            (_, true) => Err("with --version3, --advert-int is 0.01 to 40.95, two decimals".into()),
-            (_, false) => Err("without --version3, --advert-int is 1 to 255, whole seconds".into()),
-        }
-    }
-
-    /// Whether it is the published one.
-    pub(crate) fn as_published(&self) -> bool {
-        *self == Setting::published()
-    }
-
-    /// Whether it is the fast one.
-    pub(crate) fn is_fast(&self) -> bool {
-        *self == Setting::fast()
-    }
-
-    /// How long the client may go without an answer in Case C: the backup's skew, and what is
-    /// left of the 15 ms that the fast round has. Nobody promised anything for VRRPv2.
-    pub(crate) fn silence_limit_ms(&self) -> Option<f64> {
-        self.version3.then(|| (self.skew().as_secs_f64() * 1e3).floor() + 9.0)
-    }
-
-    fn interval_s(&self) -> f64 {
-        self.advert_int.as_deref().map_or(1.0, |text| text.parse().unwrap_or(f64::NAN))
-    }
-
-    /// RFC 3768 and RFC 9568, section 6.1 of each.
-    fn skew(&self) -> Duration {
-        let share = f64::from(256 - PRIORITY) / 256.0;
-        let unit = if self.version3 { self.interval_s() } else { 1.0 };
-        Duration::from_secs_f64(share * unit)
-    }
-
-    fn master_down(&self) -> Duration {
-        Duration::from_secs_f64(3.0 * self.interval_s()) + self.skew()
-    }
-
-    /// A file of the experiment with the changes, inserted as first lines of its block.
-    fn apply(&self, config: &str) -> String {
-        let mut inserted = String::from("{\n");
-        if self.version3 {
-            inserted.push_str("    version 3\n");
-        }
-        if let Some(interval) = &self.advert_int {
-            inserted.push_str(&format!("    advert_int {interval}\n"));
-        }
-        config.replacen("{\n", &inserted, 1)
-    }
-
-    /// Whether the play waits for the second set of gratuitous ARPs each time.
-    fn patient(&self) -> bool {
-        !self.is_fast()
-    }
-
-    fn title(&self) -> String {
-        let version = if self.version3 { 3 } else { 2 };
-        let interval = self.advert_int.as_deref().unwrap_or("1");
-        let kind = if self.as_published() { "the published configuration: " } else { "" };
-        format!("{kind}VRRPv{version}, advert_int {interval} s")
-    }
 }
 
 /// Plays one round.
@@ -257,79 +160,107 @@ impl Stage {
         programs: &Programs,
         progress: &Progress,
     ) -> Result<(), Halt> {
-        // With a second's interval a wait of some seconds for logs and wake-ups is generous.
-        let takeover = setting.master_down() + Duration::from_secs(5);
-        let client = self.ids.client;
-
         progress.say("HostA starts and becomes MASTER");
-        let config = self.directory.file("case-a.conf");
-        let a = self.start_daemon(cast.a, programs, HOST_A, self.ids.a, config)?;
-        let since = a.started;
-        let a = self.a.insert(a);
-        let a_master = a.wait_state(State::Master, since, takeover)?;
-        {
-            let every = Duration::from_millis(50);
-            let probe = Pinger::start(self.topology.host(client), VIRTUAL_ADDRESS, every)?;
-            let what = "the virtual address to answer";
-            wait_for(what, Duration::from_secs(3), || Ok(probe.answered_since(since)))?;
-        }
-        for (pinger, cadence) in [(&mut self.each_second, 1000), (&mut self.each_millisecond, 1)] {
-            let cadence = Duration::from_millis(cadence);
-            let namespace = self.topology.host(client);
-            *pinger = Some(Pinger::start(namespace, VIRTUAL_ADDRESS, cadence)?);
-        }
-
+        let a_master = self.begin_a(cast.a, setting, programs)?;
         progress.say("HostB starts and waits as BACKUP");
-        let config = self.directory.file("case-b.conf");
-        let b = self.start_daemon(cast.b, programs, HOST_B, self.ids.b, config)?;
-        let b_started = b.started;
+        self.begin_b(cast.b, setting, programs, a_master)?;
+        progress.say("Case C: HostA's eth1 goes down, HostB takes over");
+        self.case_c(setting)?;
+        progress.say("Case D: HostA's eth1 comes back, nothing must change");
+        self.case_d(setting)?;
+        progress.say("HostB stops, HostA takes over");
+        self.stop_b(setting)
+    }
+
+    /// Starts HostA, and pings once the address answers. Tells when HostA became MASTER.
+    fn begin_a(
+        &mut self,
+        program: Program,
+        setting: &Setting,
+        programs: &Programs,
+    ) -> Result<Instant, Halt> {
+        let a = self.start_daemon(program, programs, HOST_A, self.ids.a, "case-a.conf")?;
+        let started = a.started;
+        self.a = Some(a);
+        let master = self.wait_a(State::Master, started, takeover_limit(setting))?;
+        let client = self.topology.host(self.ids.client);
+        let ping = |millis| Pinger::start(client, VIRTUAL_ADDRESS, Duration::from_millis(millis));
+        let probe = ping(50)?;
+        let what = "the virtual address to answer";
+        wait_for(what, Duration::from_secs(3), || Ok(probe.answered_since(started).then_some(())))?;
+        drop(probe);
+        self.each_second = Some(ping(1000)?);
+        self.each_millisecond = Some(ping(1)?);
+        Ok(master)
+    }
+
+    /// Starts HostB and lets both settle.
+    fn begin_b(
+        &mut self,
+        program: Program,
+        setting: &Setting,
+        programs: &Programs,
+        a_master: Instant,
+    ) -> Result<(), Halt> {
+        let b = self.start_daemon(program, programs, HOST_B, self.ids.b, "case-b.conf")?;
         self.b = Some(b);
+        // A daemon need not say that it begins as BACKUP; one that says nothing has had its time.
+        let spoken = wait_for("HostB to begin", Duration::from_secs(3), || {
+            self.both_alive()?;
+            Ok(self.b.as_ref().and_then(Daemon::state))
+        });
+        if let Err(stop @ Stop::Signal(_)) = spoken {
+            return Err(stop.into());
+        }
         // Long enough to hear an advert, and for HostA's second set of gratuitous ARPs.
         let heard = Duration::from_secs_f64(setting.interval_s() * 1.2);
-        let mut settled = b_started + heard + Duration::from_secs(1);
-        if setting.patient() {
-            settled = settled.max(a_master + SECOND_GARPS + Duration::from_millis(400));
-        }
-        pass_until(settled, || self.both_alive())?;
+        let settled = Instant::now() + heard + SOON;
+        pass_until(settled.max(a_master + garps_seen(setting)), || self.both_alive())?;
+        Ok(())
+    }
 
+    fn case_c(&mut self, setting: &Setting) -> Result<(), Halt> {
         // The link goes down shortly before a ping of the slow series is due, so that a silence of
         // n seconds and a bit costs n + 1 of them: the worst case, each time.
-        progress.say("Case C: HostA's eth1 goes down");
-        let pinger = self.each_second.as_ref();
         let soon = Instant::now() + Duration::from_millis(150);
-        let due = pinger.map_or(soon, |pinger| pinger.next_after(soon));
+        let due = self.each_second.as_ref().map_or(soon, |pinger| pinger.next_after(soon));
         pass_until(due - Duration::from_millis(100), || Ok(()))?;
-        let done = self.topology.host(self.ids.a).set_link("eth1", false)?;
-        self.acts.push(Act { kind: ActKind::CaseC, done });
+        let done = self.switch_eth1(ActKind::CaseC, false)?;
         self.wait_a(State::Fault, done.before, Duration::from_secs(5))?;
-        let b_master = self.wait_b(State::Master, done.before, takeover)?;
+        let b_master = self.wait_b(State::Master, done.before, takeover_limit(setting))?;
         self.wait_answer(done.after)?;
-        progress.say("Case C: HostB carries the address");
-        let watched =
-            if setting.patient() { SECOND_GARPS + Duration::from_millis(400) } else { SOON };
-        pass_until(b_master + watched, || self.both_alive())?;
+        pass_until(b_master + garps_seen(setting), || self.both_alive())?;
+        Ok(())
+    }
 
-        progress.say("Case D: HostA's eth1 comes back");
-        let done = self.topology.host(self.ids.a).set_link("eth1", true)?;
-        self.acts.push(Act { kind: ActKind::CaseD, done });
+    fn case_d(&mut self, setting: &Setting) -> Result<(), Halt> {
+        let done = self.switch_eth1(ActKind::CaseD, true)?;
         let a_backup = self.wait_a(State::Backup, done.before, Duration::from_secs(5))?;
-        progress.say("Case D: nothing must change");
-        let watched = setting.master_down() + SOON;
-        pass_until(a_backup + watched, || self.both_alive())?;
+        // Would HostA not hear HostB, it would be MASTER by then.
+        pass_until(a_backup + setting.master_down() + SOON, || self.both_alive())?;
+        Ok(())
+    }
 
-        progress.say("HostB stops, HostA takes over");
+    fn stop_b(&mut self, setting: &Setting) -> Result<(), Halt> {
         let Some(b) = &mut self.b else { return Ok(()) };
         let before = b.ask_to_stop()?;
         let done = Switched { before, after: Instant::now() };
         self.acts.push(Act { kind: ActKind::BStops, done });
         self.stopping.push((before, HOST_B));
-        let a_master = self.wait_a(State::Master, before, takeover)?;
+        let a_master = self.wait_a(State::Master, before, takeover_limit(setting))?;
         self.wait_answer(a_master)?;
         if let Some(b) = &mut self.b {
             b.wait_end(Duration::from_secs(5))?;
         }
-        pass_until(a_master + SOON, || Ok(self.a.as_mut().map_or(Ok(()), Daemon::alive)?))?;
+        pass_until(a_master + SOON, || self.a.as_mut().map_or(Ok(()), Daemon::alive))?;
         Ok(())
+    }
+
+    /// Sets HostA's eth1 up or down, which begins an act.
+    fn switch_eth1(&mut self, kind: ActKind, up: bool) -> Result<Switched, Halt> {
+        let done = self.topology.host(self.ids.a).set_link("eth1", up)?;
+        self.acts.push(Act { kind, done });
+        Ok(done)
     }
 
     fn start_daemon(
@@ -338,9 +269,10 @@ impl Stage {
         programs: &Programs,
         name: &str,
         host: HostId,
-        config: PathBuf,
+        config: &str,
     ) -> io::Result<Daemon> {
         let namespace = self.topology.host(host);
+        let config = self.directory.file(config);
         Daemon::start(program, programs, namespace, name, &config, &self.directory)
     }
 
@@ -357,9 +289,10 @@ impl Stage {
     }
 
     /// Waits until a ping sent at `since` or later is answered.
-    fn wait_answer(&self, since: Instant) -> Result<Instant, Stop> {
+    fn wait_answer(&self, since: Instant) -> Result<(), Stop> {
         wait_for("the virtual address to answer again", Duration::from_secs(5), || {
-            Ok(self.each_millisecond.as_ref().and_then(|pinger| pinger.answered_since(since)))
+            let pinger = self.each_millisecond.as_ref();
+            Ok(pinger.is_some_and(|pinger| pinger.answered_since(since)).then_some(()))
         })
     }
 
@@ -515,8 +448,15 @@ impl Stage {
     }
 }
 
-/// How long a step is watched once nothing more is awaited of it.
-const SOON: Duration = Duration::from_secs(1);
+/// How long to wait at most until a backup takes over: even a busy machine does it by then.
+fn takeover_limit(setting: &Setting) -> Duration {
+    setting.master_down() + Duration::from_secs(5)
+}
+
+/// How long to watch a new master, so that all of its gratuitous ARPs are seen.
+fn garps_seen(setting: &Setting) -> Duration {
+    if setting.patient() { SECOND_GARPS + Duration::from_millis(400) } else { SOON }
+}
 
 fn wait_state(
     daemon: &mut Option<Daemon>,
@@ -545,58 +485,5 @@ impl From<io::Error> for Halt {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Failure::Setup(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_published_setting_changes_nothing() {
-        assert_eq!(Setting::published().apply(CONFIG_A), CONFIG_A);
-        assert_eq!(Setting::published().apply(CONFIG_B), CONFIG_B);
-    }
-
-    #[test]
-    fn the_fast_setting_adds_two_lines() {
-        let config = Setting::fast().apply(CONFIG_A);
-        let lines: Vec<&str> = config.lines().collect();
-        assert_eq!(lines[..3], ["vrrp_instance VI_1 {", "    version 3", "    advert_int 0.01"]);
-        let mut rest = lines;
-        rest.drain(1..3);
-        assert_eq!(rest, CONFIG_A.lines().collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn times_are_those_of_the_rfcs() {
-        let published = Setting::published();
-        assert_eq!(published.skew().as_micros(), 605_468);
-        assert_eq!(published.master_down().as_micros(), 3_605_468);
-        assert_eq!(published.silence_limit_ms(), None);
-        let fast = Setting::fast();
-        assert_eq!(fast.skew().as_micros(), 6_054);
-        assert_eq!(fast.master_down().as_micros(), 36_054);
-        assert_eq!(fast.silence_limit_ms(), Some(15.0));
-    }
-
-    #[test]
-    fn intervals_must_fit_the_version() {
-        let custom = |version3, interval: &str| Setting::custom(version3, Some(interval.into()));
-        assert!(custom(true, "0.01").is_ok_and(|setting| setting.is_fast()));
-        assert!(custom(true, "40.95").is_ok() && custom(false, "2").is_ok());
-        for (version3, interval) in [
-            (true, "0"),
-            (true, "0.001"),
-            (true, "41"),
-            (false, "0.5"),
-            (false, "256"),
-            (false, "-1"),
-            (true, "nan"),
-            (true, "soon"),
-            (true, "1e400"),
-        ] {
-            assert!(custom(version3, interval).is_err(), "{interval}");
-        }
     }
 }

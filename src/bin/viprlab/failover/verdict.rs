@@ -1,5 +1,5 @@
-//! **What came of it**: the table "published / here" with a verdict for each line, for people and
-//! as JSON.
+//! **What came of a play**: the table "published / here" with a verdict for each line, for people
+//! and as JSON.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,14 +8,19 @@ use serde::Serialize;
 
 use crate::clock::{ms, ms_between};
 use crate::daemon::{LogLine, Program, State};
-use crate::failover::{Cast, Setting};
 use crate::ping::Summary;
+use crate::table::Table;
 use crate::timeline::{Place, Timeline};
+
+use super::{Cast, Setting};
 
 /// By when after the first gratuitous ARP the client's entry must have followed. The second set
 /// comes 5 s later, so whatever followed by then followed the first; the rest is patience with a
 /// busy machine, since the change is seen only when a reader of it wakes.
 const FOLLOWS_WITHIN: Duration = Duration::from_millis(500);
+
+/// From which pause of the pinger of each millisecond on a silence deserves a remark.
+const BUSY_MS: f64 = 3.0;
 
 /// The whole run.
 #[derive(Debug, Serialize)]
@@ -117,6 +122,8 @@ pub(crate) struct Pings {
     pub(crate) silence_ms: f64,
     /// The slowest answer.
     pub(crate) slowest_ms: f64,
+    /// The longest time between two pings, the pinger's own fault.
+    pub(crate) pause_ms: f64,
 }
 
 /// One line of the table.
@@ -170,8 +177,11 @@ pub(crate) fn lines(
     }
     if let Some(limit) = setting.silence_limit_ms() {
         let here = case_c.map_or_else(unreached, |step| {
-            let pings = &step.each_millisecond;
-            format!("{:.1} ms ({} lost)", pings.silence_ms, pings.lost)
+            let Pings { silence_ms, lost, pause_ms, .. } = step.each_millisecond;
+            match pause_ms > BUSY_MS {
+                false => format!("{silence_ms:.1} ms ({lost} lost)"),
+                true => format!("{silence_ms:.1} ms (pinger paused {pause_ms:.1} ms: busy?)"),
+            }
         });
         let holds = case_c.is_some_and(|step| step.each_millisecond.silence_ms <= limit);
         let what = "Case C: silence, pinging every 1 ms";
@@ -233,6 +243,7 @@ impl Step {
             lost: summary.lost.len(),
             silence_ms: ms(summary.silence),
             slowest_ms: ms(summary.slowest),
+            pause_ms: ms(summary.pause),
         }
     }
 }
@@ -257,7 +268,7 @@ impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n\n         ms", self.title)?;
         writeln!(f, "{}", self.timeline)?;
-        table(f, &self.lines)?;
+        write!(f, "{}", table(&self.lines))?;
         if let Some(trouble) = &self.trouble {
             writeln!(f, "\nTrouble: {trouble}")?;
         }
@@ -316,31 +327,123 @@ fn arrows(states: &[State]) -> String {
     names.join(" ")
 }
 
-/// Writes the table, each column as wide as it needs.
-fn table(f: &mut fmt::Formatter<'_>, lines: &[Line]) -> fmt::Result {
-    let verdict = |line: &Line| match (line.holds, line.counts) {
-        (true, true) => "holds",
-        (false, true) => "MISSED",
-        (true, false) => "holds (not counted)",
-        (false, false) => "missed (not counted)",
-    };
-    let head = ["", "published", "here", "to reach", "verdict"].map(str::to_owned);
-    let rows = lines.iter().map(|line| {
-        let Line { what, published, here, limit, .. } = line.clone();
-        [what, published.into(), here, limit, verdict(line).into()]
-    });
-    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..5).map(|column| width(column).unwrap_or(0)).collect();
-    for (number, row) in rows.iter().enumerate() {
-        let mut text = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            text.push_str(&format!("{cell:<width$}  "));
-        }
-        writeln!(f, "{}", text.trim_end())?;
-        if number == 0 {
-            writeln!(f, "{}", "─".repeat(widths.iter().sum::<usize>() + 8))?;
+fn table(lines: &[Line]) -> Table<5> {
+    let mut table = Table::new(["", "published", "here", "to reach", "verdict"]);
+    for line in lines {
+        let verdict = match (line.holds, line.counts) {
+            (true, true) => "holds",
+            (false, true) => "MISSED",
+            (true, false) => "holds (not counted)",
+            (false, false) => "missed (not counted)",
+        };
+        table.row([&line.what, line.published, &line.here, &line.limit, verdict]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: Cast = Cast { a: Program::Viprd, b: Program::Viprd };
+
+    fn place(host: &'static str) -> Option<Place> {
+        Some(Place { mac: "02:76:00:01:00:01".into(), host: Some(host) })
+    }
+
+    fn host(states: &[State]) -> Host {
+        let states = states.iter().map(|&what| Stamped { ms: 0.0, what }).collect();
+        Host { program: Program::Viprd, mac: String::new(), states, log: vec![] }
+    }
+
+    fn step(lost: usize, from: &'static str, to: &'static str) -> Step {
+        let pings =
+            |lost| Pings { sent: 100, lost, silence_ms: 12.5, slowest_ms: 0.1, pause_ms: 1.0 };
+        let moves = from != to;
+        Step {
+            begun_ms: 100.0,
+            done_ms: 100.2,
+            each_second: pings(lost),
+            each_millisecond: pings(lost),
+            entry_before: place(from),
+            entry_after: place(to),
+            entry_changed_ms: moves.then_some(700.25),
+            first_garp_ms: moves.then_some(700.0),
+            garps: 5,
         }
     }
-    Ok(())
+
+    /// The lines of a play in which all goes as it should, after `spoil` has been at it.
+    fn played(
+        cast: Cast,
+        setting: Setting,
+        spoil: impl FnOnce(&mut [Step; 3], &mut Hosts),
+    ) -> Vec<Line> {
+        use State::{Backup, Fault, Master};
+        let mut steps =
+            [step(1, "HostA", "HostB"), step(0, "HostB", "HostB"), step(1, "HostB", "HostA")];
+        let mut hosts =
+            Hosts { a: host(&[Backup, Master, Fault, Backup, Master]), b: host(&[Backup, Master]) };
+        spoil(&mut steps, &mut hosts);
+        let [c, d, stop] = &steps;
+        lines(cast, &setting, &hosts, Some(c), Some(d), Some(stop))
+    }
+
+    fn missed(lines: &[Line]) -> Vec<&str> {
+        let missed = lines.iter().filter(|line| !line.holds && line.counts);
+        missed.map(|line| &*line.what).collect()
+    }
+
+    #[test]
+    fn a_good_play_holds_every_line() {
+        for setting in [Setting::published(), Setting::fast()] {
+            let lines = played(OURS, setting, |_, _| {});
+            assert_eq!((lines.len(), missed(&lines)), (7, vec![]));
+            assert!(Round::verdict(None, &lines) && !Round::verdict(Some("fire"), &lines));
+        }
+    }
+
+    #[test]
+    fn each_fault_misses_its_own_line() {
+        let missed_by = |setting, spoil: fn(&mut [Step; 3], &mut Hosts)| {
+            missed(&played(OURS, setting, spoil)).join(", ")
+        };
+        let slow = missed_by(Setting::published(), |steps, _| steps[0].each_second.lost = 2);
+        assert_eq!(slow, "Case C: pings lost at 1 a second");
+        let silent =
+            missed_by(Setting::fast(), |steps, _| steps[0].each_millisecond.silence_ms = 15.1);
+        assert_eq!(silent, "Case C: silence, pinging every 1 ms");
+        let lost = missed_by(Setting::published(), |steps, _| steps[1].each_millisecond.lost = 1);
+        assert_eq!(lost, "Case D: pings lost at 1 a second, at 1 a ms");
+        let late = missed_by(Setting::fast(), |steps, _| steps[0].entry_changed_ms = Some(1300.0));
+        assert_eq!(late, "Case C: the ARP entry follows to HostB");
+        let moved = missed_by(Setting::fast(), |steps, _| steps[1].entry_after = place("HostA"));
+        assert_eq!(moved, "Case D: the ARP entry stays with HostB");
+        let stuck = missed_by(Setting::fast(), |steps, _| steps[2].entry_after = place("HostB"));
+        assert_eq!(stuck, "HostB stops: the ARP entry follows to HostA");
+        let flaps = missed_by(Setting::published(), |_, hosts| {
+            hosts.b.states.push(Stamped { ms: 1.0, what: State::Backup });
+        });
+        assert_eq!(flaps, "HostB's states, until it stops");
+    }
+
+    #[test]
+    fn with_a_peer_its_own_figures_do_not_count() {
+        let a = Cast { a: Program::Keepalived, b: Program::Viprd };
+        let b = Cast { a: Program::Viprd, b: Program::Keepalived };
+        let lose = |steps: &mut [Step; 3], _: &mut Hosts| steps[0].each_second.lost = 4;
+        assert_eq!(missed(&played(a, Setting::published(), lose)), [""; 0]);
+        let line = "Case C: pings lost at 1 a second";
+        assert_eq!(missed(&played(b, Setting::published(), lose)), [line]);
+        let lose = |steps: &mut [Step; 3], _: &mut Hosts| steps[1].each_second.lost = 4;
+        assert_eq!(missed(&played(b, Setting::published(), lose)), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_not_reached_is_missed() {
+        let hosts = Hosts { a: host(&[]), b: host(&[]) };
+        let lines = lines(OURS, &Setting::published(), &hosts, None, None, None);
+        assert!(lines.iter().all(|line| !line.holds && line.counts));
+        assert_eq!(lines[0].here, "not reached");
+    }
 }
