@@ -1,2 +1,162 @@
-//! Not built yet.
-fn main() {}
+//! `viprlab`, the test bench: routers in network namespaces, real packets, failovers measured.
+//!
+//! `topology` makes hosts, `daemon` runs ours or a peer's in them, `ping`, `capture` and
+//! `neighbour` watch from the client's side, `timeline` and `table` tell what happened.
+//! `failover` is the experiment that is played with them.
+
+mod args;
+mod capture;
+mod clock;
+mod daemon;
+mod failover;
+mod interrupt;
+mod neighbour;
+mod ping;
+mod progress;
+mod table;
+mod timeline;
+mod topology;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use args::{Command, FailoverArgs, Parsed};
+use daemon::{Program, Programs, find_program};
+use failover::{Cast, Failure, Report, Setting, play};
+use progress::Progress;
+
+/// Every line that counts holds.
+const HOLDS: u8 = 0;
+/// One does not.
+const MISSED: u8 = 1;
+/// It could not be played.
+const UNABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let args = match args::parse(words) {
+        Parsed::Run(args) => args,
+        Parsed::Help(text) => {
+            show(&text);
+            return ExitCode::SUCCESS;
+        }
+        Parsed::Wrong(text) => {
+            eprintln!("{}", text.trim_end());
+            return ExitCode::from(UNABLE);
+        }
+    };
+    let status = match args.command {
+        Command::Failover(args) => failover(&args),
+    };
+    status.unwrap_or_else(|message| {
+        eprintln!("viprlab: {message}");
+        ExitCode::from(UNABLE)
+    })
+}
+
+/// Writes to standard output. Whoever closed it did not want the rest.
+fn show(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Plays the rounds asked for and shows what came of them. An error is for the user.
+fn failover(args: &FailoverArgs) -> Result<ExitCode, String> {
+    let settings = settings(args)?;
+    let casts = casts(args)?;
+    let programs = programs(args, &casts)?;
+    if !nix::unistd::geteuid().is_root() {
+        return Err("needs root, to make network namespaces; try: sudo viprlab failover".into());
+    }
+    interrupt::install().map_err(|error| format!("cannot handle signals: {error}"))?;
+    daemon::adopt_orphans().map_err(|error| format!("cannot adopt processes: {error}"))?;
+
+    let mut report = Report { holds: true, rounds: vec![] };
+    for &cast in &casts {
+        for setting in &settings {
+            let progress = Progress::start(!args.json);
+            let round = match play(cast, setting, &programs, &progress) {
+                Ok(round) => round,
+                Err(Failure::Signal(signal)) => {
+                    drop(progress);
+                    eprintln!("viprlab: stopped by signal {signal}; everything is cleaned up");
+                    return Ok(ExitCode::from(128 + signal as u8));
+                }
+                Err(Failure::Setup(error)) => return Err(error.to_string()),
+            };
+            drop(progress);
+            if !args.json {
+                show(&format!("{round}\n"));
+            }
+            report.holds &= round.holds;
+            report.rounds.push(round);
+        }
+    }
+    if args.json {
+        let json = serde_json::to_string_pretty(&report);
+        show(&json.map_err(|error| format!("cannot write JSON: {error}"))?);
+        show("\n");
+    } else {
+        let verdict = if report.holds { "Every line holds." } else { "NOT every line holds." };
+        show(&format!("{verdict}\n"));
+    }
+    Ok(ExitCode::from(if report.holds { HOLDS } else { MISSED }))
+}
+
+/// The published configuration and the fast one, or the one asked for.
+fn settings(args: &FailoverArgs) -> Result<Vec<Setting>, String> {
+    match (args.version3, &args.advert_int) {
+        (false, None) => Ok(vec![Setting::published(), Setting::fast()]),
+        (version3, advert_int) => Ok(vec![Setting::custom(version3, advert_int.clone())?]),
+    }
+}
+
+/// Who plays: ours on both hosts, or the peer in the places asked for.
+fn casts(args: &FailoverArgs) -> Result<Vec<Cast>, String> {
+    use Program::{Keepalived, Viprd};
+    let as_a = Cast { a: Keepalived, b: Viprd };
+    let as_b = Cast { a: Viprd, b: Keepalived };
+    match (args.peer.as_deref(), args.place.as_deref()) {
+        (None, None) => Ok(vec![Cast { a: Viprd, b: Viprd }]),
+        (None, Some(_)) => Err("--as needs --peer keepalived".into()),
+        (Some("keepalived"), None) => Ok(vec![as_a, as_b]),
+        (Some("keepalived"), Some("a")) => Ok(vec![as_a]),
+        (Some("keepalived"), Some("b")) => Ok(vec![as_b]),
+        // Not advertised: the bench tried on the peer alone.
+        (Some("keepalived"), Some("both")) => Ok(vec![Cast { a: Keepalived, b: Keepalived }]),
+        (Some("keepalived"), Some(place)) => Err(format!("--as is a or b, not {place}")),
+        (Some(peer), _) => Err(format!("--peer is keepalived, not {peer}")),
+    }
+}
+
+/// Finds what the casts need.
+fn programs(args: &FailoverArgs, casts: &[Cast]) -> Result<Programs, String> {
+    let needs = |program| casts.iter().any(|cast| cast.a == program || cast.b == program);
+    find_program("ip")
+        .ok_or("needs the command `ip`, which is not there; it comes with the package iproute2")?;
+    let keepalived = match &args.keepalived {
+        Some(path) => PathBuf::from(path),
+        None => find_program("keepalived").unwrap_or_else(|| "keepalived".into()),
+    };
+    if needs(Program::Keepalived) && !keepalived.is_file() {
+        let path = keepalived.display();
+        return Err(format!("needs {path}, which is not there; it is in the package keepalived"));
+    }
+    let viprd = match &args.viprd {
+        Some(path) => PathBuf::from(path),
+        None => beside_this().unwrap_or_else(|| "viprd".into()),
+    };
+    if needs(Program::Viprd) && !viprd.is_file() {
+        let path = viprd.display();
+        return Err(format!("needs {path}, which is not there; build it, or name it with --viprd"));
+    }
+    Ok(Programs { viprd, keepalived, io: args.io.clone() })
+}
+
+/// The viprd that was built or installed together with this program.
+fn beside_this() -> Option<PathBuf> {
+    let this = std::env::current_exe().ok()?;
+    let beside = this.parent().unwrap_or(Path::new("/")).join("viprd");
+    // An installed bench may be in bin while the daemon is in sbin.
+    if beside.is_file() { Some(beside) } else { find_program("viprd").or(Some(beside)) }
+}

@@ -1,0 +1,134 @@
+//! The command line.
+
+use argh::FromArgs;
+
+/// Test bench of viprd: routers in network namespaces, real packets, failovers measured.
+#[derive(FromArgs, Debug, PartialEq)]
+pub(crate) struct Args {
+    /// what to do
+    #[argh(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the bench can do.
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand)]
+pub(crate) enum Command {
+    /// The experiment of the seed page.
+    Failover(FailoverArgs),
+}
+
+/// Plays the published failover experiment (two routers, a client, one address) and compares what
+/// is measured with what was published. Needs root. Exit status: 0 every line holds, 1 one does
+/// not, 2 it could not be played.
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "failover")]
+pub(crate) struct FailoverArgs {
+    /// put another daemon in the place of one host: keepalived
+    #[argh(option)]
+    pub(crate) peer: Option<String>,
+
+    /// the host that the other daemon plays: a or b (without it: a, then b)
+    #[argh(option, long = "as")]
+    pub(crate) place: Option<String>,
+
+    /// print one JSON object instead of text
+    #[argh(switch)]
+    pub(crate) json: bool,
+
+    /// play one round with VRRPv3, instead of the two usual ones
+    #[argh(switch)]
+    pub(crate) version3: bool,
+
+    /// play one round with this advertisement interval in seconds, instead of the two usual ones
+    #[argh(option)]
+    pub(crate) advert_int: Option<String>,
+
+    /// the viprd to run (default: the one beside this program)
+    #[argh(option)]
+    pub(crate) viprd: Option<String>,
+
+    /// the keepalived to run (default: the one in PATH)
+    #[argh(option)]
+    pub(crate) keepalived: Option<String>,
+
+    /// hand viprd this --io: auto, uring or epoll
+    #[argh(option)]
+    pub(crate) io: Option<String>,
+}
+
+/// What the command line says to do before any work begins.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Parsed {
+    /// Do this.
+    Run(Args),
+    /// Print this (help) and be done.
+    Help(String),
+    /// It makes no sense; print this and fail.
+    Wrong(String),
+}
+
+/// Reads the command line, without the program's own name.
+pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Parsed {
+    let words = split_assignments(words);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let ["--version" | "-v"] = words[..] {
+        return Parsed::Help(format!("viprlab {}\n", env!("CARGO_PKG_VERSION")));
+    }
+    match Args::from_args(&["viprlab"], &words) {
+        Ok(args) => Parsed::Run(args),
+        Err(exit) if exit.status.is_ok() => Parsed::Help(exit.output),
+        Err(exit) => Parsed::Wrong(exit.output),
+    }
+}
+
+/// Splits `--key=value` in two, up to a lone `--`: argh knows only the form with a blank.
+fn split_assignments(words: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut split = Vec::new();
+    let mut literal = false;
+    for word in words {
+        literal |= word == "--";
+        match word.split_once('=') {
+            Some((key, value)) if !literal && key.len() > 2 && key.starts_with("--") => {
+                split.extend([key.to_owned(), value.to_owned()]);
+            }
+            _ => split.push(word),
+        }
+    }
+    split
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn both_forms_of_an_option_are_read() {
+        let blank = parse(words("failover --peer keepalived --as a --json"));
+        assert_eq!(blank, parse(words("failover --peer=keepalived --as=a --json")));
+        let Parsed::Run(Args { command: Command::Failover(args) }) = blank else {
+            panic!("not run: {blank:?}");
+        };
+        assert_eq!(args.peer.as_deref(), Some("keepalived"));
+        assert_eq!(args.place.as_deref(), Some("a"));
+        assert!(args.json && !args.version3);
+    }
+
+    #[test]
+    fn nothing_is_split_after_two_dashes() {
+        assert_eq!(split_assignments(words("--a=b -- --c=d")), ["--a", "b", "--", "--c=d"]);
+        assert_eq!(split_assignments(words("a=b --=x")), ["a=b", "--=x"]);
+    }
+
+    #[test]
+    fn help_is_no_failure_and_nonsense_is() {
+        assert!(matches!(parse(words("failover --help")), Parsed::Help(_)));
+        assert!(matches!(parse(words("--version")), Parsed::Help(_)));
+        assert!(matches!(parse(words("failover --speed 3")), Parsed::Wrong(_)));
+        assert!(matches!(parse(words("")), Parsed::Wrong(_)));
+    }
+}

@@ -1,0 +1,57 @@
+//! A line that says what the bench waits for, on a terminal only.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The line; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    text: Arc<Mutex<String>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Begins to show it, if `wanted` and standard error is a terminal.
+    pub(crate) fn start(wanted: bool) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let shown = wanted && io::stderr().is_terminal();
+        let thread = shown.then(|| {
+            let (text, stop) = (Arc::clone(&text), Arc::clone(&stop));
+            thread::spawn(move || run(&text, &stop))
+        });
+        Progress { text, stop, thread }
+    }
+
+    /// Says something else from now on.
+    pub(crate) fn say(&self, text: impl Into<String>) {
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It only writes to the terminal; whatever happened to it is of no matter.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(text: &Mutex<String>, stop: &AtomicBool) {
+    let start = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        let text = text.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seconds = start.elapsed().as_secs();
+        // `\x1b[K` clears what a longer line left behind.
+        let _ = write!(io::stderr(), "\r{seconds:>4} s  {text}\x1b[K");
+        let _ = io::stderr().flush();
+        thread::sleep(Duration::from_millis(100));
+    }
+    let _ = write!(io::stderr(), "\r\x1b[K");
+}
