@@ -616,6 +616,25 @@ conformance! {
         }
     }
 
+    /// What a slow client has no room for goes on when it has.
+    fn a_stream_tells_when_there_is_room_again(io) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        io.watch_stream(A, ours.as_fd()).unwrap();
+        assert_eq!(until(io, |seen| !seen.is_empty()), [Seen::Ready(A)]);
+        for _ in 0..3 {
+            while io::Write::write(&mut &ours, &[0; 1_000]).is_ok() {}
+            drain(io);
+            while io::Read::read(&mut &theirs, &mut [0; 1_000]).is_ok() {}
+            assert!(until(io, |seen| !seen.is_empty()).contains(&Seen::Ready(A)));
+            assert!(io::Write::write(&mut &ours, &[0; 1_000]).is_ok());
+        }
+        drain(io);
+        io::Write::write_all(&mut &theirs, b"request").unwrap();
+        assert!(until(io, |seen| !seen.is_empty()).contains(&Seen::Ready(A)));
+    }
+
     /// After `forget` and one more turn nothing holds the descriptor: closing it is final.
     fn what_is_forgotten_is_let_go(io) {
         for receive in [true, false] {
@@ -839,6 +858,43 @@ fn backends_can_be_opened_again_and_again() {
             assert_eq!(drain(&mut *io), [Seen::Datagram(A, b"x".into())]);
         }
     }
+}
+
+/// More completions than the ring holds are late, not lost.
+#[test]
+fn the_rings_queue_may_overflow() {
+    let io = &mut *open(Backend::Uring).expect("the ring").io;
+    let (ours, theirs) = pair();
+    drop(theirs);
+    for number in 0..20_000 {
+        io.send(Token(number), ours.as_raw_fd(), b"nobody is there");
+    }
+    let seen = drain(io);
+    let expected: Vec<_> =
+        (0..20_000).map(|number| Seen::SendFailed(Token(number), libc::ECONNREFUSED)).collect();
+    assert_eq!(seen.len(), expected.len());
+    assert!(seen == expected);
+    assert!(io.counters().completions_overflown > 0);
+    assert_eq!(io.counters().send_failures, 20_000);
+}
+
+/// The ring's own accounts of buffers that ran out.
+#[test]
+fn the_rings_buffers_run_out_and_are_counted() {
+    let io = &mut *open(Backend::Uring).expect("the ring").io;
+    let (ours, theirs) = loopback();
+    set_int(ours.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, 16 << 20);
+    io.receive(A, ours.as_fd(), Pool::Packets).unwrap();
+    for number in 0..2_000u32 {
+        theirs.send(&number.to_ne_bytes()).unwrap();
+    }
+    for _ in 0..100 {
+        io.turn(Instant::ZERO).unwrap();
+    }
+    assert_eq!(drain(io).len(), 2_000);
+    let counters = io.counters();
+    assert!(counters.buffers_exhausted >= 1 && counters.rearmed >= 1, "{counters:?}");
+    assert_eq!((counters.received, counters.send_failures), (2_000, 0));
 }
 
 /// A ring that is refused is no reason not to start, but one to tell.
