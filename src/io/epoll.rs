@@ -118,7 +118,7 @@ impl Epoll {
         })
     }
 
-    fn add(&mut self, token: Token, fd: RawFd, job: Job) -> io::Result<()> {
+    fn add(&mut self, token: Token, fd: RawFd, job: Job, interest: Interest) -> io::Result<()> {
         let in_use = |source: &Source| source.state != State::Free && source.token == token;
         if self.sources.iter().any(in_use) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -126,7 +126,7 @@ impl Epoll {
         let free = self.sources.iter().position(|source| source.state == State::Free);
         let index = free.unwrap_or(self.sources.len());
         let registry = self.poll.registry();
-        registry.register(&mut SourceFd(&fd), mio::Token(index), Interest::READABLE)?;
+        registry.register(&mut SourceFd(&fd), mio::Token(index), interest)?;
         let source = Source { token, fd, job, state: State::Idle, budget: BUDGET };
         match self.sources.get_mut(index) {
             Some(place) => *place = source,
@@ -237,11 +237,16 @@ impl Epoll {
 
 impl Io for Epoll {
     fn receive(&mut self, token: Token, fd: BorrowedFd<'_>, pool: Pool) -> io::Result<()> {
-        self.add(token, fd.as_raw_fd(), Job::Receive(pool))
+        self.add(token, fd.as_raw_fd(), Job::Receive(pool), Interest::READABLE)
     }
 
     fn watch(&mut self, token: Token, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.add(token, fd.as_raw_fd(), Job::Watch)
+        self.add(token, fd.as_raw_fd(), Job::Watch, Interest::READABLE)
+    }
+
+    fn watch_stream(&mut self, token: Token, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.add(token, fd.as_raw_fd(), Job::Watch, both)
     }
 
     fn forget(&mut self, token: Token) {

@@ -105,7 +105,8 @@ pub enum Event<'a> {
         /// Whether it was longer than its buffer and has been cut.
         truncated: bool,
     },
-    /// A watched descriptor is ready to be read (or has an error or its end to tell).
+    /// A watched descriptor is ready to be read (or has an error or its end to tell), or, as a
+    /// stream, to be written to.
     Ready,
     /// A send failed; successful ones say nothing.
     SendFailed(io::Error),
@@ -158,6 +159,14 @@ pub trait Io {
     /// # Errors
     /// When the operation can't be queued at all; `AlreadyExists` if the token is in use.
     fn watch(&mut self, token: Token, fd: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// The same for a connection that is written to as well: reports [`Event::Ready`] each time
+    /// `fd` becomes readable or writable, beginning with now. Whoever is told reads, and writes
+    /// what it has to, until `EAGAIN`.
+    ///
+    /// # Errors
+    /// As for [`Io::watch`].
+    fn watch_stream(&mut self, token: Token, fd: BorrowedFd<'_>) -> io::Result<()>;
 
     /// Ends receiving or watching for `token`. Completions of it may not be seen any more.
     fn forget(&mut self, token: Token);

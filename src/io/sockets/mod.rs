@@ -75,6 +75,32 @@ fn set_buffer(
     }
 }
 
+/// How many datagrams have been dropped because `socket`'s receive buffer was full, modulo 2^32
+/// (`SO_MEMINFO`, Linux 4.12).
+///
+/// # Errors
+/// Those of `getsockopt(2)`.
+pub fn receive_drops(socket: impl AsFd) -> io::Result<u32> {
+    // `SK_MEMINFO_DROPS` of `<linux/sock_diag.h>`, the last of nine.
+    let mut info = [0u32; 9];
+    let mut len = mem::size_of_val(&info) as libc::socklen_t;
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: `info` lives through the call and is as long as said.
+    let result = unsafe {
+        libc::getsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            (&raw mut info).cast(),
+            &raw mut len,
+        )
+    };
+    match result {
+        0 => Ok(info[8]),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Binds `socket` to `address`, of which the first `len` bytes count (`bind(2)`).
 fn bind<A: Copy>(socket: &OwnedFd, address: &A, len: usize) -> io::Result<()> {
     debug_assert!(len <= mem::size_of_val(address));
@@ -83,5 +109,36 @@ fn bind<A: Copy>(socket: &OwnedFd, address: &A, len: usize) -> io::Result<()> {
     match unsafe { libc::bind(socket.as_raw_fd(), (&raw const *address).cast(), len) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn dropped_datagrams_are_counted() {
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        set_receive_buffer(&ours, 4_000).unwrap();
+        assert_eq!(receive_drops(&ours).unwrap(), 0);
+        let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..100 {
+            theirs.send_to(&[0; 100], ours.local_addr().unwrap()).unwrap();
+        }
+        ours.set_nonblocking(true).unwrap();
+        let kept = (0..200).filter(|_| ours.recv(&mut [0; 100]).is_ok()).count();
+        assert_eq!(kept as u32 + receive_drops(&ours).unwrap(), 100);
+        assert!(kept < 100);
+    }
+
+    #[test]
+    fn a_buffer_may_be_asked_to_be_as_large_as_one_likes() {
+        let socket = open(libc::AF_INET, libc::SOCK_DGRAM, 0).unwrap();
+        for bytes in [0, 1 << 20, usize::MAX] {
+            set_receive_buffer(&socket, bytes).unwrap();
+            set_send_buffer(&socket, bytes).unwrap();
+        }
     }
 }

@@ -56,7 +56,8 @@ struct Source {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Job {
     Receive(Pool),
-    Watch,
+    /// With the events that are waited for (`poll(2)`).
+    Watch(libc::c_short),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,7 +164,7 @@ impl Uring {
                     .build()
                     .user_data(Tag::Receive(pool, place).pack())
             }
-            Job::Watch => opcode::PollAdd::new(Fd(source.fd), libc::POLLIN as u32)
+            Job::Watch(events) => opcode::PollAdd::new(Fd(source.fd), events as u32)
                 .multi(true)
                 .build()
                 .user_data(Tag::Watch(place).pack()),
@@ -184,7 +185,7 @@ impl Uring {
             let index = self.unarmed[at];
             let starved = match self.sources[index as usize].job {
                 Job::Receive(pool) => self.buffers(pool).exhausted(),
-                Job::Watch => false,
+                Job::Watch(_) => false,
             };
             if starved || !self.arm(index) {
                 self.unarmed[kept] = index;
@@ -396,7 +397,11 @@ impl Io for Uring {
     }
 
     fn watch(&mut self, token: Token, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.add(token, fd.as_raw_fd(), Job::Watch)
+        self.add(token, fd.as_raw_fd(), Job::Watch(libc::POLLIN))
+    }
+
+    fn watch_stream(&mut self, token: Token, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.add(token, fd.as_raw_fd(), Job::Watch(libc::POLLIN | libc::POLLOUT))
     }
 
     fn forget(&mut self, token: Token) {
@@ -411,7 +416,7 @@ impl Io for Uring {
         if armed && self.make_room() {
             let tag = match job {
                 Job::Receive(pool) => Tag::Receive(pool, place),
-                Job::Watch => Tag::Watch(place),
+                Job::Watch(_) => Tag::Watch(place),
             };
             let entry = opcode::AsyncCancel::new(tag.pack())
                 .build()
