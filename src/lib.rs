@@ -6,5 +6,6 @@
 
 pub mod base;
 pub mod io;
+pub mod kernel;
 pub mod vrrp;
 pub mod wire;
