@@ -1,0 +1,176 @@
+//! What has been asked of the kernel and not been answered: sequence numbers, batches in flight,
+//! the dump, and the barrier.
+//!
+//! # Why a barrier
+//!
+//! A netlink socket whose queue has run over (`ENOBUFS`) says so once, at once, before the messages
+//! that are still in its queue; and it takes no new ones **until that queue has been read empty**.
+//! A dump made at once would therefore be overtaken by old events, and changes after it would be
+//! lost without a word. So the monitor is first asked for nothing: an empty request whose answer is
+//! queued behind everything else. While the socket takes no messages the answer is lost, too; then
+//! something else has been read, and the question is repeated. Once an answer is read, everything
+//! before it has been read and everything after it will be heard of: now is the time for a dump.
+
+use std::num::NonZeroU32;
+
+use arrayvec::ArrayVec;
+
+use super::reconciler::{BATCH, EntryId};
+
+/// Most batches without their answer.
+pub(super) const WINDOW: usize = 4;
+
+/// Requests that left in one send; only the last one's success is answered.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) first_seq: u32,
+    /// One for each request; `None` once it has been answered.
+    pub(super) entries: ArrayVec<Option<EntryId>, BATCH>,
+}
+
+/// The two halves of a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    Links,
+    Addresses,
+}
+
+/// How far the dump is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dump {
+    /// None is wanted.
+    Idle,
+    /// One is to be made, before anything else or when there is nothing else to send.
+    Wanted { urgent: bool },
+    /// A half of it runs, and has been interrupted or not.
+    Running { half: Half, seq: u32, interrupted: bool },
+    /// The links have been told; the addresses are to be asked for.
+    Halfway,
+    /// The kernel is still busy with one that was given up.
+    Busy,
+}
+
+/// Whether the monitor has to be, or is being, read up to now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barrier {
+    None,
+    /// To be sent; answers count from `first` on, if some have been sent already.
+    ToSend {
+        first: Option<u32>,
+    },
+    Sent {
+        first: u32,
+    },
+}
+
+/// The state of what is said on both sockets.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    last_seq: u32,
+    /// The command socket's port, learnt from what the kernel answers to it.
+    port: Option<NonZeroU32>,
+    pub(super) batches: ArrayVec<Batch, WINDOW>,
+    pub(super) dump: Dump,
+    /// The running dump is not enough: another is wanted behind it.
+    pub(super) again: bool,
+    pub(super) barrier: Barrier,
+}
+
+impl Conversation {
+    /// Before the first word: a dump is wanted.
+    pub(super) fn new() -> Self {
+        Conversation {
+            last_seq: 0,
+            port: None,
+            batches: ArrayVec::new(),
+            dump: Dump::Wanted { urgent: true },
+            again: false,
+            barrier: Barrier::None,
+        }
+    }
+
+    /// Numbers for up to `count` requests, the first of them. Never 0: that is what events have
+    /// that no request caused.
+    pub(super) fn numbers(&self, count: u32) -> u32 {
+        match self.last_seq.checked_add(count) {
+            Some(_) => self.last_seq + 1,
+            None => 1,
+        }
+    }
+
+    /// That many of the numbers, from `first` up, have been used.
+    pub(super) fn used(&mut self, first: u32, count: usize) {
+        if count > 0 {
+            self.last_seq = first + (count as u32 - 1);
+        }
+    }
+
+    /// One number, used.
+    pub(super) fn number(&mut self) -> u32 {
+        let seq = self.numbers(1);
+        self.used(seq, 1);
+        seq
+    }
+
+    /// A message on the command socket bears its port.
+    pub(super) fn learn_port(&mut self, port: u32) {
+        if let Some(port) = NonZeroU32::new(port) {
+            self.port = Some(port);
+        }
+    }
+
+    /// Whether a request of ours caused an event.
+    pub(super) fn is_own(&self, port: u32) -> bool {
+        self.port.is_some_and(|own| own.get() == port)
+    }
+
+    /// Which batch a request was in, and which of it.
+    pub(super) fn find(&self, seq: u32) -> Option<(usize, usize)> {
+        self.batches.iter().enumerate().find_map(|(number, batch)| {
+            let offset = seq.wrapping_sub(batch.first_seq) as usize;
+            (offset < batch.entries.len()).then_some((number, offset))
+        })
+    }
+
+    /// A dump is wanted when the time is convenient.
+    pub(super) fn want_dump(&mut self) {
+        match self.dump {
+            Dump::Idle => self.dump = Dump::Wanted { urgent: false },
+            Dump::Wanted { .. } | Dump::Busy => {}
+            Dump::Running { .. } | Dump::Halfway => self.again = true,
+        }
+    }
+
+    /// What was said on the monitor has been lost in part.
+    pub(super) fn want_barrier(&mut self) {
+        self.barrier = Barrier::ToSend { first: None };
+    }
+
+    /// The barrier has been sent.
+    pub(super) fn barrier_sent(&mut self, seq: u32) {
+        if let Barrier::ToSend { first } = self.barrier {
+            self.barrier = Barrier::Sent { first: first.unwrap_or(seq) };
+        }
+    }
+
+    /// An answer has been read from the monitor: the barrier is reached if it is one to it. Then
+    /// gives the number that requests before the barrier are below of.
+    pub(super) fn barrier_answered(&mut self, seq: u32) -> Option<u32> {
+        let first = match self.barrier {
+            Barrier::Sent { first } | Barrier::ToSend { first: Some(first) } => first,
+            _ => return None,
+        };
+        if (seq.wrapping_sub(first) as i32) < 0 {
+            return None;
+        }
+        self.barrier = Barrier::None;
+        Some(first)
+    }
+
+    /// Something else has been read from the monitor: the answer to the barrier may be lost.
+    pub(super) fn barrier_unanswered(&mut self) {
+        if let Barrier::Sent { first } = self.barrier {
+            self.barrier = Barrier::ToSend { first: Some(first) };
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The mirror: interfaces, and the addresses on them that are not ours to manage, as last reported.
+//!
+//! All interfaces are mirrored, also those that the configuration doesn't name: one of them may be
+//! given a watched name at any time, and then its addresses have to be known. The addresses that
+//! the configuration makes virtual are the reconciler's; here live the *real* ones.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use arrayvec::ArrayVec;
+
+use super::reader::{Address, Link};
+use crate::base::{IfIndex, LinkFacts, LinkId, Mac, Scope};
+
+/// `IFF_UP`: the administrator wants it up.
+const IFF_UP: u32 = libc::IFF_UP as u32;
+/// `IFF_RUNNING`: it can carry traffic.
+const IFF_RUNNING: u32 = libc::IFF_RUNNING as u32;
+
+/// An interface's name as the kernel has it.
+pub(super) type Name = ArrayVec<u8, 15>;
+
+/// One interface of the host.
+#[derive(Debug, Default)]
+pub(super) struct Device {
+    pub(super) name: Name,
+    /// The configuration's name for it, while it bears that name.
+    pub(super) link: Option<LinkId>,
+    /// The last such name: addresses that we put there under it are still found by it.
+    pub(super) last_link: Option<LinkId>,
+    /// `IFF_…`
+    pub(super) flags: u32,
+    hardware: u16,
+    mac: Option<Mac>,
+    mtu: u32,
+    reals: HashMap<RealKey, Real>,
+    /// The real IPv4 addresses, the one to use as primary first.
+    candidates: BTreeMap<Rank, Ipv4Addr>,
+    touched: u32,
+    seen: u32,
+}
+
+/// What tells one address of an interface from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RealKey {
+    pub(super) ip: IpAddr,
+    pub(super) prefix_len: u8,
+    pub(super) peer: Option<IpAddr>,
+}
+
+#[derive(Debug)]
+struct Real {
+    rank: Rank,
+    touched: u32,
+    seen: u32,
+}
+
+/// How good an address is as the primary one; the least is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// It is a virtual one with another prefix length: an owner's own address, or one left over
+    /// from an older configuration. Only if there is nothing better.
+    shadow: bool,
+    /// `IFA_F_SECONDARY`: another address of its subnet was first.
+    secondary: bool,
+    /// The wider the smaller.
+    scope: Scope,
+    /// In the order they came, which is the kernel's order within a scope.
+    order: u64,
+}
+
+/// All interfaces, and the marks by which a dump is compared with what is known.
+///
+/// Each dump begins a *generation*. Events mark what they speak of with it, and win over the dump's
+/// pages: an event read after the dump's start is either newer than the page, or older and followed
+/// by another one that leads to what the page says.
+#[derive(Debug, Default)]
+pub(super) struct Mirror {
+    devices: HashMap<IfIndex, Device>,
+    order: u64,
+    generation: u32,
+    /// What events ended since the dump began; its pages may still show it.
+    gone_devices: HashSet<IfIndex>,
+    gone_reals: HashSet<(IfIndex, RealKey)>,
+    dumping: bool,
+}
+
+/// Where a message comes from: what happens now, or a page of the running dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Event,
+    Page,
+}
+
+impl RealKey {
+    pub(super) fn of(address: &Address) -> Self {
+        RealKey { ip: address.ip, prefix_len: address.prefix_len, peer: address.peer }
+    }
+}
+
+impl Device {
+    /// What the protocol has to know.
+    pub(super) fn facts(&self, ifindex: IfIndex) -> LinkFacts {
+        LinkFacts {
+            ifindex,
+            up: self.flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING,
+            mac: self.mac.filter(|_| self.hardware == libc::ARPHRD_ETHER),
+            mtu: self.mtu,
+            primary_ipv4: self.candidates.values().next().copied(),
+        }
+    }
+
+    /// Whether the administrator wants it up; taken down, it may lose addresses by itself.
+    pub(super) fn is_wanted_up(&self) -> bool {
+        self.flags & IFF_UP != 0
+    }
+
+    /// How many real addresses it has.
+    pub(super) fn reals(&self) -> usize {
+        self.reals.len()
+    }
+
+    fn learn(&mut self, link: &Link<'_>) {
+        self.flags = link.flags;
+        self.hardware = link.hardware;
+        if let Some(name) = link.name {
+            self.name = name.iter().copied().take(self.name.capacity()).collect();
+        }
+        if let Some(address) = link.address {
+            self.mac = <[u8; 6]>::try_from(address).ok().map(Mac);
+        }
+        if let Some(mtu) = link.mtu {
+            self.mtu = mtu;
+        }
+    }
+
+    fn insert(&mut self, key: RealKey, real: Real) {
+        self.remove(&key);
+        if let IpAddr::V4(ip) = key.ip {
+            self.candidates.insert(real.rank, ip);
+        }
+        self.reals.insert(key, real);
+    }
+
+    fn remove(&mut self, key: &RealKey) -> Option<Real> {
+        let real = self.reals.remove(key)?;
+        self.candidates.remove(&real.rank);
+        Some(real)
+    }
+}
+
+impl Mirror {
+    /// The interface of that index.
+    pub(super) fn device(&self, ifindex: IfIndex) -> Option<&Device> {
+        self.devices.get(&ifindex)
+    }
+
+    /// The same, to bind a name to it.
+    pub(super) fn device_mut(&mut self, ifindex: IfIndex) -> Option<&mut Device> {
+        self.devices.get_mut(&ifindex)
+    }
+
+    /// All interfaces, in no order.
+    pub(super) fn devices(&self) -> impl Iterator<Item = (IfIndex, &Device)> {
+        self.devices.iter().map(|(&ifindex, device)| (ifindex, device))
+    }
+
+    /// The running dump's number, or the last one's.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// A dump begins: a new generation.
+    pub(super) fn begin_dump(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.dumping = true;
+        self.gone_devices.clear();
+        self.gone_reals.clear();
+    }
+
+    /// The dump has ended or was given up.
+    pub(super) fn end_dump(&mut self) {
+        self.dumping = false;
+        self.gone_devices.clear();
+        self.gone_reals.clear();
+    }
+
+    /// Learns what a message says of an interface; its former name if it has another one now (an
+    /// empty name for an interface that is new). `None`: nothing learnt.
+    pub(super) fn link(&mut self, link: &Link<'_>, source: Source) -> Option<Name> {
+        let generation = self.generation;
+        match source {
+            Source::Event => {
+                self.gone_devices.remove(&link.ifindex);
+            }
+            Source::Page if self.gone_devices.contains(&link.ifindex) => return None,
+            Source::Page => {}
+        }
+        // An interface that never told its name can't be anyone's.
+        if link.name.is_none() && !self.devices.contains_key(&link.ifindex) {
+            return None;
+        }
+        let device = self
+            .devices
+            .entry(link.ifindex)
+            .or_insert_with(|| Device { touched: generation.wrapping_sub(1), ..Device::default() });
+        match source {
+            Source::Event => device.touched = generation,
+            Source::Page => {
+                device.seen = generation;
+                if device.touched == generation {
+                    return None;
+                }
+            }
+        }
+        let former = device.name.clone();
+        device.learn(link);
+        Some(former)
+    }
+
+    /// Forgets an interface, with its real addresses.
+    pub(super) fn link_gone(&mut self, ifindex: IfIndex, source: Source) -> Option<Device> {
+        if self.dumping && source == Source::Event {
+            self.gone_devices.insert(ifindex);
+        }
+        self.devices.remove(&ifindex)
+    }
+
+    /// The interfaces that the dump, complete now, didn't show.
+    pub(super) fn unseen_devices(&self) -> Vec<IfIndex> {
+        let unseen =
+            |device: &Device| device.seen != self.generation && device.touched != self.generation;
+        self.devices().filter(|(_, device)| unseen(device)).map(|(ifindex, _)| ifindex).collect()
+    }
+
+    /// Learns of a real address. `shadow`: it is virtual as well, with another prefix length.
+    pub(super) fn real(&mut self, address: &Address, shadow: bool, source: Source) {
+        let key = RealKey::of(address);
+        match source {
+            Source::Event if self.dumping => {
+                self.gone_reals.remove(&(address.ifindex, key));
+            }
+            Source::Page if self.gone_reals.contains(&(address.ifindex, key)) => return,
+            _ => {}
+        }
+        let generation = self.generation;
+        let Some(device) = self.devices.get_mut(&address.ifindex) else {
+            return;
+        };
+        let known = device.reals.get_mut(&key);
+        let mut touched = generation.wrapping_sub(1);
+        match source {
+            Source::Event => touched = generation,
+            Source::Page => {
+                if let Some(real) = known
+                    && real.touched == generation
+                {
+                    real.seen = generation;
+                    return;
+                }
+            }
+        }
+        // One that is known keeps its place, so that the primary address stays what it is.
+        let order = match device.reals.get(&key) {
+            Some(real) => real.rank.order,
+            None => {
+                self.order += 1;
+                self.order
+            }
+        };
+        let secondary = address.flags & libc::IFA_F_SECONDARY != 0;
+        let rank = Rank { shadow, secondary, scope: address.scope, order };
+        device.insert(key, Real { rank, touched, seen: generation });
+    }
+
+    /// Forgets a real address; whether it was known.
+    pub(super) fn real_gone(&mut self, ifindex: IfIndex, key: &RealKey, source: Source) -> bool {
+        if self.dumping && source == Source::Event {
+            self.gone_reals.insert((ifindex, *key));
+        }
+        self.devices.get_mut(&ifindex).is_some_and(|device| device.remove(key).is_some())
+    }
+
+    /// Removes the real addresses that the dump, complete now, didn't show.
+    pub(super) fn remove_unseen_reals(&mut self) {
+        let generation = self.generation;
+        for device in self.devices.values_mut() {
+            let candidates = &mut device.candidates;
+            device.reals.retain(|_, real| {
+                let keep = real.seen == generation || real.touched == generation;
+                if !keep {
+                    candidates.remove(&real.rank);
+                }
+                keep
+            });
+        }
+    }
+
+    /// Ranks the real addresses of an interface anew: `is_virtual` has changed its mind.
+    pub(super) fn rank_again(&mut self, ifindex: IfIndex, is_virtual: impl Fn(&IpAddr) -> bool) {
+        let Some(device) = self.devices.get_mut(&ifindex) else {
+            return;
+        };
+        let candidates = &mut device.candidates;
+        for (key, real) in &mut device.reals {
+            let shadow = is_virtual(&key.ip);
+            if let IpAddr::V4(ip) = key.ip
+                && shadow != real.rank.shadow
+            {
+                candidates.remove(&real.rank);
+                real.rank.shadow = shadow;
+                candidates.insert(real.rank, ip);
+            }
+        }
+    }
+}

@@ -1,0 +1,844 @@
+//! **The host's network**: netlink bytes → facts, wishes → netlink bytes. Pure: no socket, no
+//! clock, no log.
+//!
+//! The daemon owns two `NETLINK_ROUTE` sockets for each network namespace: a *monitor* that has
+//! joined the groups `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR` (and `RTNLGRP_IPV6_IFADDR`), and a
+//! *command* socket. What it receives on them it hands to a [`Host`], and sends what
+//! [`Host::next_request`] writes; the rest is facts that go up and wishes that come down.
+//!
+//! ```text
+//!   monitor  ── on_monitor ──►┌ reader ┐   ┌ mirror: interfaces, real addresses
+//!   command  ── on_command ──►│  bytes │──►┤                              │──► next_fact
+//!   sockets  ◄─ next_request ─└ request┘◄──┴ reconciler: virtual addresses│◄── set, unset
+//! ```
+//!
+//! * `reader`: bytes → messages, lenient: a broken attribute never loses a message.
+//! * `request`: requests → bytes, without an allocation.
+//! * `mirror`: interfaces and the addresses on them that are not virtual, as last reported.
+//! * `reconciler`: which virtual addresses are wanted, which are there, so what to ask for.
+//! * `conversation`: what has been asked and not been answered.
+//!
+//! Nothing here is superlinear in the number of addresses: an event, a wish, an answer about one of
+//! them is a few look-ups; a dump, an overrun and a reload pass over all of them once. In the
+//! steady state nothing allocates.
+
+mod conversation;
+mod mirror;
+mod reader;
+mod reconciler;
+mod request;
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
+use conversation::{Barrier, Batch, Conversation, Dump, Half, WINDOW};
+use mirror::{Mirror, RealKey, Source};
+use reader::{Address, Content, Link, Message};
+use reconciler::{BATCH, EntryId, Facts, Origin, Reconciler};
+use request::Writer;
+
+/// The network of one namespace: what is known of it, and what is wanted of it.
+///
+/// Call [`Host::next_request`] and [`Host::next_fact`] until they give `None` whenever anything
+/// else has been called.
+#[derive(Debug)]
+pub struct Host {
+    names: LinkNames,
+    links: Vec<Watched>,
+    virtuals: HashSet<(LinkId, IpAddr)>,
+    mirror: Mirror,
+    reconciler: Reconciler,
+    conversation: Conversation,
+    facts: Facts,
+    counters: HostCounters,
+    synchronised: bool,
+}
+
+/// Something that the daemon and the engine have to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A watched interface has changed in a way that matters, or was not there at the start. One
+    /// that was replaced by another (a new index) is first reported as gone.
+    Link(LinkChange),
+    /// Every address that the owner wants has been acknowledged, or refused. Told again when
+    /// addresses had to be put back, for example because their link had been away: the time to
+    /// announce them.
+    Set {
+        /// Whose wish.
+        owner: u32,
+    },
+    /// Every address that the owner no longer wants is gone, or (refused) is not to be got rid of.
+    Unset {
+        /// Whose wish.
+        owner: u32,
+    },
+    /// The kernel refuses to add or to remove an address. The rest of the wish goes on. It is tried
+    /// again at the next wish for it, and when its link comes back or up.
+    Refused {
+        /// Whose wish.
+        owner: u32,
+        /// The link of the address.
+        link: LinkId,
+        /// The address.
+        ip: IpAddr,
+        /// Whether it was to be added or removed.
+        wish: Wish,
+        /// `errno(3)`, positive. `ENODEV` for an address whose interface doesn't exist: it will be
+        /// added when that appears.
+        error: i32,
+    },
+    /// Someone else has removed an address that was set, from an interface that is up. It stays
+    /// away until it is wished for again or its link comes back or up.
+    AddressLost {
+        /// Who wants it.
+        owner: u32,
+        /// The link it was on.
+        link: LinkId,
+        /// The address.
+        ip: IpAddr,
+    },
+    /// All leftovers are gone ([`Host::remove_leftovers`]).
+    LeftoversRemoved {
+        /// How many there were.
+        removed: u32,
+    },
+    /// The first dump is complete; the links' facts precede it.
+    Synchronised,
+    /// A later dump is complete: after an overrun the mirror is right again.
+    Resynchronised,
+    /// The kernel refuses to say what there is. [`Host::resynchronise`] asks again.
+    SyncFailed {
+        /// `errno(3)`, positive.
+        error: i32,
+    },
+}
+
+/// What an owner wishes of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wish {
+    /// That it be there.
+    Set,
+    /// That it be gone.
+    Unset,
+}
+
+/// Which of the two netlink sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Socket {
+    /// The one that requests go to and answers come from.
+    Command,
+    /// The one that has joined the groups.
+    Monitor,
+}
+
+/// Bytes to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The socket to send them on, as one datagram.
+    pub to: Socket,
+    /// How many of the buffer's bytes.
+    pub len: usize,
+}
+
+/// A watched interface, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkView<'a> {
+    /// Its id.
+    pub link: LinkId,
+    /// The name by which the configuration knows it.
+    pub name: &'a str,
+    /// What is known of it; `None`: there is no such interface.
+    pub facts: Option<LinkFacts>,
+    /// Its flags, `IFF_…` (`netdevice(7)`).
+    pub flags: u32,
+    /// How many addresses are on it, virtual ones included.
+    pub addresses: usize,
+    /// How many of them are virtual.
+    pub virtual_addresses: usize,
+}
+
+/// What this room counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostCounters {
+    /// Messages read from the monitor.
+    pub events: u64,
+    /// Messages that couldn't be read: of a broken datagram, or too short for what they are.
+    pub malformed: u64,
+    /// Times the monitor lost something.
+    pub overruns: u64,
+    /// Times an answer was lost.
+    pub answers_lost: u64,
+    /// Dumps begun.
+    pub dumps: u64,
+    /// Dumps that a change interrupted, and that were made again.
+    pub dumps_interrupted: u64,
+    /// Batches of requests sent.
+    pub batches: u64,
+    /// Requests in them.
+    pub requests: u64,
+    /// Requests that were refused (an address that is there or gone already is no refusal).
+    pub refusals: u64,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    device: Option<IfIndex>,
+    /// What has been reported, if anything has.
+    reported: Option<Option<LinkFacts>>,
+}
+
+impl Host {
+    /// A buffer of this many bytes has room for the largest batch.
+    pub const REQUEST_BUFFER: usize = BATCH * request::LONGEST;
+
+    /// Watches the interfaces of those names. The first request will be for a dump.
+    pub fn new(names: &LinkNames) -> Self {
+        let mut host = Host {
+            names: LinkNames::default(),
+            links: Vec::new(),
+            virtuals: HashSet::new(),
+            mirror: Mirror::default(),
+            reconciler: Reconciler::default(),
+            conversation: Conversation::new(),
+            facts: Facts::new(),
+            counters: HostCounters::default(),
+            synchronised: false,
+        };
+        host.watch(names);
+        host
+    }
+
+    /// Watches the interfaces of those names, which may be more than before (ids keep their
+    /// meaning). What is known of new ones is reported at once.
+    pub fn watch(&mut self, names: &LinkNames) {
+        self.names = names.clone();
+        if self.links.len() < names.len() {
+            self.links.resize_with(names.len(), Watched::default);
+        }
+        self.reconciler.grow(names.len());
+        let unbound = |(ifindex, device): (IfIndex, &mirror::Device)| {
+            let link = self.find_name(&device.name)?;
+            (device.link != Some(link)).then_some((link, ifindex))
+        };
+        let found: Vec<_> = self.mirror.devices().filter_map(unbound).collect();
+        for (link, ifindex) in found {
+            self.bind(link, ifindex);
+        }
+        self.report_all();
+    }
+
+    /// Names all virtual addresses of the configuration, of all owners, set or not, in place of
+    /// those named before. One of them never counts as the primary address of its interface.
+    pub fn configure<'a>(&mut self, addresses: impl IntoIterator<Item = &'a VirtualAddress>) {
+        self.virtuals.clear();
+        self.reconciler.forget_configuration();
+        for address in addresses {
+            self.virtuals.insert((address.link, address.ip));
+            let id = self.entry(address);
+            self.reconciler.configured(id, address);
+        }
+        let mirror = &mut self.mirror;
+        self.reconciler
+            .tidy(|address, at| mirror.real(&as_real(address, at), false, Source::Event));
+        for number in 0..self.links.len() {
+            self.rank_again(LinkId(number as u32));
+        }
+        self.report_all();
+    }
+
+    /// Reads what the monitor received.
+    pub fn on_monitor(&mut self, datagram: &[u8]) {
+        let mut messages = reader::messages(datagram);
+        let mut answered = false;
+        for message in &mut messages {
+            self.counters.events += 1;
+            match message.content {
+                Content::Answer(_) => answered |= self.on_barrier(message.seq),
+                _ => self.on_event(&message),
+            }
+        }
+        self.counters.malformed += u64::from(messages.broken());
+        if !answered {
+            self.conversation.barrier_unanswered();
+        }
+    }
+
+    /// The monitor has lost something: its queue ran over (`ENOBUFS`), a datagram was truncated,
+    /// or a request sent on it failed. The mirror is put right by a dump.
+    pub fn on_monitor_overrun(&mut self) {
+        self.counters.overruns += 1;
+        self.conversation.want_barrier();
+    }
+
+    /// Reads what the command socket received: answers, and pages of dumps.
+    pub fn on_command(&mut self, datagram: &[u8]) {
+        let mut messages = reader::messages(datagram);
+        for message in &mut messages {
+            self.conversation.learn_port(message.port);
+            match message.content {
+                Content::Answer(error) => self.on_answer(message.seq, error),
+                Content::Broken => self.counters.malformed += 1,
+                _ => self.on_page(&message),
+            }
+        }
+        if messages.broken() {
+            self.counters.malformed += 1;
+            self.on_command_lost();
+        }
+    }
+
+    /// An answer has been lost (`ENOBUFS` or a truncated datagram), or a request couldn't be sent:
+    /// whatever is in flight is settled by a dump. After a failed send, wait a little before the
+    /// next request: nothing here does.
+    pub fn on_command_lost(&mut self) {
+        self.counters.answers_lost += 1;
+        for batch in std::mem::take(&mut self.conversation.batches) {
+            self.batch_lost(&batch);
+        }
+        self.mirror.end_dump();
+        self.conversation.dump = Dump::Wanted { urgent: true };
+        self.conversation.again = false;
+    }
+
+    /// Asks for a dump at the next convenient time.
+    pub fn resynchronise(&mut self) {
+        self.conversation.want_dump();
+    }
+
+    /// `owner` wants these addresses, beside those it wants already. Those that are there are not
+    /// asked for again; one whose label, broadcast address or scope is another now is replaced.
+    /// [`Fact::Set`] follows.
+    pub fn set<'a>(&mut self, owner: u32, addresses: impl IntoIterator<Item = &'a VirtualAddress>) {
+        self.reconciler.wish(owner);
+        for address in addresses {
+            let id = self.entry(address);
+            self.reconciler.set(owner, id, address, &mut self.facts);
+        }
+        self.reconciler.wished(owner, Wish::Set, &mut self.facts);
+    }
+
+    /// `owner` no longer wants these addresses. One that another owner wants stays; one that was
+    /// never added costs nothing. [`Fact::Unset`] follows.
+    pub fn unset<'a>(
+        &mut self,
+        owner: u32,
+        addresses: impl IntoIterator<Item = &'a VirtualAddress>,
+    ) {
+        self.reconciler.wish(owner);
+        for address in addresses {
+            self.reconciler.unset(owner, address, &mut self.facts);
+        }
+        self.reconciler.wished(owner, Wish::Unset, &mut self.facts);
+    }
+
+    /// Removes those of the addresses that are on their interfaces and that nobody here has set: a
+    /// crash left them. To be called once [`Fact::Synchronised`] has been seen.
+    /// [`Fact::LeftoversRemoved`] follows.
+    pub fn remove_leftovers<'a>(
+        &mut self,
+        addresses: impl IntoIterator<Item = &'a VirtualAddress>,
+    ) {
+        for address in addresses {
+            let id = self.entry(address);
+            self.reconciler.leftover(id, &mut self.facts);
+        }
+        self.reconciler.leftovers_named(&mut self.facts);
+    }
+
+    /// Writes the next datagram to be sent, if there is one: a batch of up to 64 requests (fewer in
+    /// a buffer of less than [`Host::REQUEST_BUFFER`] bytes; it has to have 128 at least), part of a
+    /// dump, or a barrier. Send it before the next one is asked for.
+    ///
+    /// At most four batches wait for their answers, so a turn that sends all that is to be had
+    /// spends a bounded time in the kernel.
+    pub fn next_request(&mut self, buffer: &mut [u8]) -> Option<Request> {
+        if buffer.len() < request::LONGEST {
+            return None;
+        }
+        let mut writer = Writer::new(buffer);
+        let to = match (self.conversation.barrier, self.conversation.dump) {
+            (Barrier::ToSend { .. }, _) => {
+                let seq = self.conversation.number();
+                writer.nothing(seq);
+                self.conversation.barrier_sent(seq);
+                Socket::Monitor
+            }
+            (_, Dump::Halfway) => {
+                self.begin_half(Half::Addresses, &mut writer);
+                Socket::Command
+            }
+            (_, Dump::Wanted { urgent })
+                if self.conversation.batches.is_empty()
+                    && (urgent || !self.reconciler.has_work()) =>
+            {
+                self.counters.dumps += 1;
+                self.mirror.begin_dump();
+                self.begin_half(Half::Links, &mut writer);
+                Socket::Command
+            }
+            (_, Dump::Idle | Dump::Wanted { urgent: false }) => {
+                self.write_batch(&mut writer);
+                Socket::Command
+            }
+            (_, Dump::Wanted { urgent: true } | Dump::Running { .. } | Dump::Busy) => return None,
+        };
+        let len = writer.len();
+        (len > 0).then_some(Request { to, len })
+    }
+
+    /// The next fact, oldest first.
+    pub fn next_fact(&mut self) -> Option<Fact> {
+        self.facts.pop_front()
+    }
+
+    /// Whether the first dump is complete.
+    pub fn is_synchronised(&self) -> bool {
+        self.synchronised
+    }
+
+    /// Whether no wish waits to be sent or answered: at the end, the time to go.
+    pub fn is_quiet(&self) -> bool {
+        self.reconciler.is_quiet()
+    }
+
+    /// Whether a virtual address is on its interface.
+    pub fn is_present(&self, address: &VirtualAddress) -> bool {
+        self.reconciler
+            .find(address.link, address.ip, address.prefix_len)
+            .is_some_and(|id| self.reconciler.known_at(id).is_some())
+    }
+
+    /// What is known of a watched interface; `None` if no such interface exists.
+    pub fn link_facts(&self, link: LinkId) -> Option<LinkFacts> {
+        let ifindex = self.links.get(link.index())?.device?;
+        Some(self.mirror.device(ifindex)?.facts(ifindex))
+    }
+
+    /// A watched interface as status output shows it; `None` for an id that isn't watched.
+    pub fn link(&self, link: LinkId) -> Option<LinkView<'_>> {
+        let watched = self.links.get(link.index())?;
+        let device = watched.device.and_then(|ifindex| self.mirror.device(ifindex));
+        let here = |&&id: &&EntryId| {
+            watched.device.is_some() && self.reconciler.known_at(id) == watched.device
+        };
+        let virtual_addresses = self.reconciler.entries_of(link).iter().filter(here).count();
+        Some(LinkView {
+            link,
+            name: self.names.name(link),
+            facts: self.link_facts(link),
+            flags: device.map_or(0, |device| device.flags),
+            addresses: device.map_or(0, |device| device.reals()) + virtual_addresses,
+            virtual_addresses,
+        })
+    }
+
+    /// All watched interfaces, by id.
+    pub fn links(&self) -> impl Iterator<Item = LinkView<'_>> {
+        (0..self.links.len()).filter_map(|number| self.link(LinkId(number as u32)))
+    }
+
+    /// What has been counted so far.
+    pub fn counters(&self) -> HostCounters {
+        self.counters
+    }
+}
+
+/// Events.
+impl Host {
+    fn on_event(&mut self, message: &Message<'_>) {
+        let origin = match self.conversation.is_own(message.port) {
+            true => Origin::Own(message.seq),
+            false => Origin::Unknown,
+        };
+        match message.content {
+            Content::Link(link) => self.on_link(&link, Source::Event),
+            Content::LinkGone(ifindex) => self.on_link_gone(ifindex, Source::Event),
+            Content::Address(address) => self.on_address(&address, true, origin),
+            Content::AddressGone(address) => self.on_address(&address, false, origin),
+            Content::Broken => self.counters.malformed += 1,
+            Content::Answer(_) | Content::Done(_) | Content::Other => {}
+        }
+    }
+
+    fn on_link(&mut self, link: &Link<'_>, source: Source) {
+        let was_up = self.mirror.device(link.ifindex).is_some_and(|device| device.is_wanted_up());
+        if self.mirror.link(link, source).is_none() {
+            return;
+        }
+        let Some(device) = self.mirror.device(link.ifindex) else {
+            return;
+        };
+        let (former, up) = (device.link, device.is_wanted_up());
+        let now = self.find_name(&device.name);
+        if former != now {
+            if let Some(former) = former {
+                self.unbind(former);
+                self.report(former);
+            }
+            if let Some(now) = now {
+                self.bind(now, link.ifindex);
+            }
+        } else if let Some(now) = now
+            && up
+            && !was_up
+        {
+            // What it lost while it was down is put back.
+            self.reconciler.review_link(now, true, &mut self.facts);
+        }
+        if let Some(now) = now {
+            self.report(now);
+        }
+    }
+
+    fn on_link_gone(&mut self, ifindex: IfIndex, source: Source) {
+        let Some(device) = self.mirror.link_gone(ifindex, source) else {
+            return;
+        };
+        if let Some(last) = device.last_link {
+            self.reconciler.device_gone(last, ifindex);
+        }
+        match (device.link, device.last_link) {
+            (Some(link), _) => {
+                self.unbind(link);
+                self.report(link);
+            }
+            (None, Some(last)) => self.reconciler.review_link(last, false, &mut self.facts),
+            (None, None) => {}
+        }
+    }
+
+    fn on_address(&mut self, address: &Address, present: bool, origin: Origin) {
+        let Some(device) = self.mirror.device(address.ifindex) else {
+            return;
+        };
+        let (link, up) = (device.link, device.is_wanted_up());
+        if let Some(id) = self.virtual_entry(address, link.or(device.last_link)) {
+            let mark = (self.mirror.generation(), up);
+            let facts = &mut self.facts;
+            self.reconciler.heard(id, address.ifindex, present, origin, mark, facts);
+            if self.reconciler.take_doubt() {
+                self.conversation.want_dump();
+            }
+            return;
+        }
+        match present {
+            true => {
+                let shadow = link.is_some_and(|link| self.is_virtual(link, address.ip));
+                self.mirror.real(address, shadow, Source::Event);
+            }
+            false => {
+                let key = RealKey::of(address);
+                self.mirror.real_gone(address.ifindex, &key, Source::Event);
+            }
+        }
+        if let Some(link) = link {
+            self.report(link);
+        }
+    }
+
+    fn on_barrier(&mut self, seq: u32) -> bool {
+        let Some(first) = self.conversation.barrier_answered(seq) else {
+            return false;
+        };
+        self.reconciler.forget_echoes(first);
+        self.conversation.want_dump();
+        true
+    }
+}
+
+/// Answers, and dumps.
+impl Host {
+    fn on_answer(&mut self, seq: u32, error: i32) {
+        if let Dump::Running { seq: running, .. } = self.conversation.dump
+            && running == seq
+        {
+            return self.on_dump_refused(error);
+        }
+        let Some((number, offset)) = self.conversation.find(seq) else {
+            return;
+        };
+        // Answers come in order: a batch before this one will never have its own.
+        for _ in 0..number {
+            let batch = self.conversation.batches.remove(0);
+            self.batch_lost(&batch);
+            self.conversation.want_dump();
+        }
+        let generation = self.mirror.generation();
+        let Some(batch) = self.conversation.batches.first_mut() else {
+            return;
+        };
+        let last = offset + 1 == batch.entries.len();
+        if let Some(id) = batch.entries.get_mut(offset).and_then(Option::take) {
+            let harmless = matches!(error, 0 | libc::EEXIST | libc::EADDRNOTAVAIL);
+            self.counters.refusals += u64::from(!harmless);
+            self.reconciler.answered(id, seq, error, generation, &mut self.facts);
+        }
+        if last {
+            let batch = self.conversation.batches.remove(0);
+            for (seq, id) in (batch.first_seq..).zip(batch.entries) {
+                if let Some(id) = id {
+                    self.reconciler.answered(id, seq, 0, generation, &mut self.facts);
+                }
+            }
+        }
+    }
+
+    fn batch_lost(&mut self, batch: &Batch) {
+        for &id in batch.entries.iter().flatten() {
+            self.reconciler.answer_lost(id);
+        }
+    }
+
+    fn write_batch(&mut self, writer: &mut Writer<'_>) {
+        if self.conversation.batches.len() == WINDOW {
+            return;
+        }
+        let first_seq = self.conversation.numbers(BATCH as u32);
+        let mut batch = Batch { first_seq, entries: Default::default() };
+        let sent = |id| batch.entries.push(Some(id));
+        let count = self.reconciler.write_batch(writer, first_seq, sent);
+        if count > 0 {
+            writer.ask_for_ack();
+            self.conversation.used(first_seq, count);
+            self.conversation.batches.push(batch);
+            self.counters.batches += 1;
+            self.counters.requests += count as u64;
+        }
+    }
+
+    fn begin_half(&mut self, half: Half, writer: &mut Writer<'_>) {
+        let seq = self.conversation.number();
+        match half {
+            Half::Links => writer.dump_links(seq),
+            Half::Addresses => writer.dump_addresses(seq),
+        }
+        self.conversation.dump = Dump::Running { half, seq, interrupted: false };
+    }
+
+    fn on_dump_refused(&mut self, error: i32) {
+        self.mirror.end_dump();
+        match error {
+            libc::EBUSY => self.conversation.dump = Dump::Busy,
+            _ => {
+                self.conversation.dump = Dump::Idle;
+                self.facts.push_back(Fact::SyncFailed { error });
+            }
+        }
+    }
+
+    fn on_page(&mut self, message: &Message<'_>) {
+        let Dump::Running { half, seq, interrupted } = self.conversation.dump else {
+            if let (Dump::Busy, Content::Done(_)) = (self.conversation.dump, message.content) {
+                self.conversation.dump = Dump::Wanted { urgent: true };
+            }
+            return;
+        };
+        if message.seq != seq {
+            return;
+        }
+        let interrupted = interrupted | message.interrupted;
+        self.conversation.dump = Dump::Running { half, seq, interrupted };
+        match message.content {
+            Content::Link(link) if half == Half::Links => self.on_link(&link, Source::Page),
+            Content::Address(address) if half == Half::Addresses => self.on_address_page(&address),
+            Content::Done(0) => self.on_half_done(half, interrupted),
+            Content::Done(error) => self.on_dump_refused(error),
+            _ => {}
+        }
+    }
+
+    fn on_address_page(&mut self, address: &Address) {
+        let Some(device) = self.mirror.device(address.ifindex) else {
+            return;
+        };
+        let link = device.link;
+        match self.virtual_entry(address, link.or(device.last_link)) {
+            Some(id) => self.reconciler.seen(id, address.ifindex, self.mirror.generation()),
+            None => {
+                let shadow = link.is_some_and(|link| self.is_virtual(link, address.ip));
+                self.mirror.real(address, shadow, Source::Page);
+                if let Some(link) = link {
+                    self.report(link);
+                }
+            }
+        }
+    }
+
+    fn on_half_done(&mut self, half: Half, interrupted: bool) {
+        if interrupted {
+            // What it left out is not known to be gone. Whatever waits to be sent goes first, so
+            // that our own changes aren't what interrupts it again.
+            self.counters.dumps_interrupted += 1;
+            self.mirror.end_dump();
+            self.conversation.dump = Dump::Wanted { urgent: !self.synchronised };
+            return;
+        }
+        match half {
+            Half::Links => {
+                for ifindex in self.mirror.unseen_devices() {
+                    self.on_link_gone(ifindex, Source::Page);
+                }
+                self.conversation.dump = Dump::Halfway;
+            }
+            Half::Addresses => self.on_dump_done(),
+        }
+    }
+
+    fn on_dump_done(&mut self) {
+        let Host { mirror, reconciler, facts, .. } = self;
+        mirror.remove_unseen_reals();
+        let is_up = |at| mirror.device(at).is_some_and(|device| device.is_wanted_up());
+        reconciler.compare(mirror.generation(), is_up, facts);
+        mirror.end_dump();
+        self.conversation.dump = Dump::Idle;
+        let first = !std::mem::replace(&mut self.synchronised, true);
+        self.report_all();
+        if first {
+            self.facts.push_back(Fact::Synchronised);
+            self.reconciler.begin(&mut self.facts);
+        } else if !self.conversation.again && self.conversation.barrier == Barrier::None {
+            self.facts.push_back(Fact::Resynchronised);
+        }
+        if std::mem::take(&mut self.conversation.again) {
+            self.conversation.want_dump();
+        }
+    }
+}
+
+/// Names, and what bears them.
+impl Host {
+    fn find_name(&self, name: &[u8]) -> Option<LinkId> {
+        self.names.find(std::str::from_utf8(name).ok()?)
+    }
+
+    fn is_virtual(&self, link: LinkId, ip: IpAddr) -> bool {
+        self.virtuals.contains(&(link, ip))
+    }
+
+    /// The entry of `address`, which may have been taken for a real one so far.
+    fn entry(&mut self, address: &VirtualAddress) -> EntryId {
+        let (id, new) = self.reconciler.entry_for(address);
+        if new && let Some(Watched { device: Some(at), .. }) = self.links.get(address.link.index())
+        {
+            self.adopt(id, *at);
+        }
+        id
+    }
+
+    fn adopt(&mut self, id: EntryId, at: IfIndex) {
+        let Some(&VirtualAddress { ip, prefix_len, .. }) = self.reconciler.address(id) else {
+            return;
+        };
+        let key = RealKey { ip, prefix_len, peer: None };
+        if self.mirror.real_gone(at, &key, Source::Page) {
+            self.reconciler.found(id, at, self.mirror.generation());
+        }
+    }
+
+    /// The entry that a message about an address is about, if it is about a virtual one.
+    fn virtual_entry(&self, address: &Address, link: Option<LinkId>) -> Option<EntryId> {
+        if address.peer.is_some() {
+            return None;
+        }
+        let id = self.reconciler.find(link?, address.ip, address.prefix_len)?;
+        self.reconciler.concerns(id, address.ifindex).then_some(id)
+    }
+
+    /// An interface bears a watched name now.
+    fn bind(&mut self, link: LinkId, ifindex: IfIndex) {
+        if self.links.get(link.index()).is_some_and(|watched| watched.device.is_some()) {
+            // Names are unique: the other one is gone or renamed, and we haven't heard of it yet.
+            self.unbind(link);
+            self.report(link);
+        }
+        let (Some(device), Some(watched)) =
+            (self.mirror.device_mut(ifindex), self.links.get_mut(link.index()))
+        else {
+            return;
+        };
+        (device.link, device.last_link) = (Some(link), Some(link));
+        watched.device = Some(ifindex);
+        for number in 0..self.reconciler.entries_of(link).len() {
+            if let Some(&id) = self.reconciler.entries_of(link).get(number) {
+                self.adopt(id, ifindex);
+            }
+        }
+        self.rank_again(link);
+        self.reconciler.place(link, Some(ifindex), &mut self.facts);
+    }
+
+    /// No interface bears the name now.
+    fn unbind(&mut self, link: LinkId) {
+        let Some(watched) = self.links.get_mut(link.index()) else {
+            return;
+        };
+        let Some(ifindex) = watched.device.take() else {
+            return;
+        };
+        if let Some(device) = self.mirror.device_mut(ifindex) {
+            device.link = None;
+            for number in 0..self.reconciler.entries_of(link).len() {
+                let Some(&id) = self.reconciler.entries_of(link).get(number) else {
+                    continue;
+                };
+                if self.reconciler.give_up(id, ifindex)
+                    && let Some(address) = self.reconciler.address(id)
+                {
+                    self.mirror.real(&as_real(address, ifindex), false, Source::Event);
+                }
+            }
+            self.mirror.rank_again(ifindex, |_| false);
+        }
+        self.reconciler.place(link, None, &mut self.facts);
+    }
+
+    fn rank_again(&mut self, link: LinkId) {
+        let Some(Watched { device: Some(ifindex), .. }) = self.links.get(link.index()) else {
+            return;
+        };
+        let virtuals = &self.virtuals;
+        self.mirror.rank_again(*ifindex, |ip| virtuals.contains(&(link, *ip)));
+    }
+
+    fn report_all(&mut self) {
+        for number in 0..self.links.len() {
+            self.report(LinkId(number as u32));
+        }
+    }
+
+    /// Reports a link if something about it is new.
+    fn report(&mut self, link: LinkId) {
+        if !self.synchronised {
+            return;
+        }
+        let facts = self.link_facts(link);
+        let Some(watched) = self.links.get_mut(link.index()) else {
+            return;
+        };
+        let before = watched.reported.replace(facts);
+        if let (Some(Some(before)), Some(now)) = (before, facts)
+            && before.ifindex != now.ifindex
+        {
+            self.facts.push_back(Fact::Link(LinkChange { link, facts: None }));
+        }
+        if before != Some(facts) {
+            self.facts.push_back(Fact::Link(LinkChange { link, facts }));
+        }
+    }
+}
+
+/// A virtual address that isn't one any more, as an event would have told of it.
+fn as_real(address: &VirtualAddress, at: IfIndex) -> Address {
+    Address {
+        ifindex: at,
+        ip: address.ip,
+        prefix_len: address.prefix_len,
+        peer: None,
+        scope: match address.ip {
+            IpAddr::V4(_) => address.scope,
+            IpAddr::V6(_) => Scope::GLOBAL,
+        },
+        flags: 0,
+    }
+}

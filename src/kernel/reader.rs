@@ -1,0 +1,314 @@
+//! Netlink bytes → messages: a lenient reader that copies nothing and refuses as little as it can.
+//!
+//! A lost message about a dead link is a missed failover, so an attribute that is unknown, broken or
+//! of a length nobody expected never costs the message that carries it: it is passed over. Only a
+//! broken message header ends the datagram, because nothing after it can be found. The layouts are
+//! those of `netlink(7)` and `rtnetlink(7)`; numbers are in the host's byte order.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::base::{IfIndex, Scope};
+
+/// `struct nlmsghdr`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(super) struct MessageHeader {
+    /// Length of the message with this header, without the padding after it.
+    pub(super) len: u32,
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) seq: u32,
+    /// The port of the socket whose request caused this message; 0: the kernel itself.
+    pub(super) port: u32,
+}
+
+/// `struct ifinfomsg`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Default)]
+#[repr(C)]
+pub(super) struct LinkHeader {
+    pub(super) family: u8,
+    pub(super) padding: u8,
+    /// `ARPHRD_…`
+    pub(super) hardware: u16,
+    pub(super) index: u32,
+    pub(super) flags: u32,
+    pub(super) change: u32,
+}
+
+/// `struct ifaddrmsg`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Default)]
+#[repr(C)]
+pub(super) struct AddressHeader {
+    pub(super) family: u8,
+    pub(super) prefix_len: u8,
+    pub(super) flags: u8,
+    pub(super) scope: u8,
+    pub(super) index: u32,
+}
+
+/// `struct rtattr`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(super) struct AttributeHeader {
+    /// Length of the attribute with this header, without the padding after it.
+    pub(super) len: u16,
+    pub(super) kind: u16,
+}
+
+pub(super) const NLMSG_NOOP: u16 = libc::NLMSG_NOOP as u16;
+const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
+const NLMSG_DONE: u16 = libc::NLMSG_DONE as u16;
+
+/// In answers: the dump was interrupted by a change and may be inconsistent (`linux/netlink.h`).
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+/// `struct ifinfomsg` attributes that the `libc` crate doesn't know or that are spelled here for
+/// the reader's sake.
+const IFLA_TARGET_NETNSID: u16 = 46;
+const IFA_TARGET_NETNSID: u16 = 10;
+
+/// The upper two bits of an attribute's type are flags, not type (`NLA_TYPE_MASK`).
+const ATTRIBUTE_TYPE: u16 = 0x3fff;
+
+/// One message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Message<'a> {
+    /// Of the request that caused it or that it answers.
+    pub(super) seq: u32,
+    /// The port of the socket that sent that request; 0: nobody's.
+    pub(super) port: u32,
+    /// The dump that it belongs to met a change: dump again.
+    pub(super) interrupted: bool,
+    pub(super) content: Content<'a>,
+}
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content<'a> {
+    /// An interface exists and is like this (`RTM_NEWLINK`).
+    Link(Link<'a>),
+    /// An interface exists no more (`RTM_DELLINK`).
+    LinkGone(IfIndex),
+    /// An address is on an interface (`RTM_NEWADDR`).
+    Address(Address),
+    /// An address is there no more (`RTM_DELADDR`).
+    AddressGone(Address),
+    /// An acknowledgement (0) or a refusal (a positive `errno(3)`) of a request.
+    Answer(i32),
+    /// The end of a dump: 0, or the error that cut it short.
+    Done(i32),
+    /// Nothing of ours, and rightly so.
+    Other,
+    /// One of ours whose fixed part can't be read.
+    Broken,
+}
+
+/// An interface as a message describes it; what the message doesn't say is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link<'a> {
+    pub(super) ifindex: IfIndex,
+    /// `IFF_…`
+    pub(super) flags: u32,
+    /// `ARPHRD_…`
+    pub(super) hardware: u16,
+    /// Without its NUL; any bytes but `/` and white space are allowed in it.
+    pub(super) name: Option<&'a [u8]>,
+    /// The hardware address, however long.
+    pub(super) address: Option<&'a [u8]>,
+    /// In bytes.
+    pub(super) mtu: Option<u32>,
+}
+
+/// An address as a message describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) ifindex: IfIndex,
+    pub(super) ip: IpAddr,
+    pub(super) prefix_len: u8,
+    /// The other end, if it is a point-to-point address.
+    pub(super) peer: Option<IpAddr>,
+    pub(super) scope: Scope,
+    /// `IFA_F_…`
+    pub(super) flags: u32,
+}
+
+/// The messages of one datagram, in order.
+#[derive(Clone, Debug)]
+pub(super) struct Messages<'a> {
+    rest: &'a [u8],
+    broken: bool,
+}
+
+/// Reads a datagram. Total: any bytes give some messages, none panics.
+pub(super) fn messages(datagram: &[u8]) -> Messages<'_> {
+    Messages { rest: datagram, broken: false }
+}
+
+impl Messages<'_> {
+    /// Whether a broken header ended the datagram early; known once the iterator is through.
+    pub(super) fn broken(&self) -> bool {
+        self.broken
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Message<'a>;
+
+    fn next(&mut self) -> Option<Message<'a>> {
+        if self.rest.is_empty() || self.broken {
+            return None;
+        }
+        let Some((header, body, rest)) = split_message(self.rest) else {
+            self.broken = true;
+            return None;
+        };
+        self.rest = rest;
+        Some(Message {
+            seq: header.seq,
+            port: header.port,
+            interrupted: header.flags & NLM_F_DUMP_INTR != 0,
+            content: content(header.kind, body),
+        })
+    }
+}
+
+/// The first message's header and body, and what follows.
+fn split_message(bytes: &[u8]) -> Option<(MessageHeader, &[u8], &[u8])> {
+    let (header, _) = MessageHeader::read_from_prefix(bytes).ok()?;
+    let len = header.len as usize;
+    let body = bytes.get(size_of::<MessageHeader>()..len)?;
+    Some((header, body, bytes.get(aligned(len)..).unwrap_or_default()))
+}
+
+fn content(kind: u16, body: &[u8]) -> Content<'_> {
+    match kind {
+        NLMSG_ERROR => error_number(body).map_or(Content::Broken, Content::Answer),
+        NLMSG_DONE => Content::Done(error_number(body).unwrap_or(0)),
+        libc::RTM_NEWLINK | libc::RTM_DELLINK => link(kind, body),
+        libc::RTM_NEWADDR | libc::RTM_DELADDR => address(kind, body),
+        _ => Content::Other,
+    }
+}
+
+/// Netlink says errors as negative numbers.
+fn error_number(body: &[u8]) -> Option<i32> {
+    let (number, _) = i32::read_from_prefix(body).ok()?;
+    Some(number.saturating_abs())
+}
+
+fn link(kind: u16, body: &[u8]) -> Content<'_> {
+    let Ok((header, rest)) = LinkHeader::read_from_prefix(body) else {
+        return Content::Broken;
+    };
+    // Bridges speak of their ports on the same group, with their own family: a "deleted" link of
+    // family AF_BRIDGE has left its bridge and lives on.
+    if header.family != libc::AF_UNSPEC as u8 {
+        return Content::Other;
+    }
+    let Some(ifindex) = ifindex(header.index) else {
+        return Content::Broken;
+    };
+    let mut link = Link {
+        ifindex,
+        flags: header.flags,
+        hardware: header.hardware,
+        name: None,
+        address: None,
+        mtu: None,
+    };
+    for (kind, value) in attributes(rest) {
+        match kind {
+            libc::IFLA_IFNAME => link.name = interface_name(value).or(link.name),
+            libc::IFLA_ADDRESS => link.address = Some(value),
+            libc::IFLA_MTU => link.mtu = number(value).or(link.mtu),
+            // A wireless event dressed as a link message, and a link of another namespace.
+            libc::IFLA_WIRELESS | IFLA_TARGET_NETNSID => return Content::Other,
+            _ => {}
+        }
+    }
+    match kind {
+        libc::RTM_DELLINK => Content::LinkGone(ifindex),
+        _ => Content::Link(link),
+    }
+}
+
+fn address(kind: u16, body: &[u8]) -> Content<'_> {
+    let Ok((header, rest)) = AddressHeader::read_from_prefix(body) else {
+        return Content::Broken;
+    };
+    let longest = match i32::from(header.family) {
+        libc::AF_INET => 32,
+        libc::AF_INET6 => 128,
+        _ => return Content::Other,
+    };
+    let (mut local, mut address) = (None, None);
+    let mut flags = u32::from(header.flags);
+    for (kind, value) in attributes(rest) {
+        match kind {
+            libc::IFA_LOCAL => local = ip(header.family, value).or(local),
+            libc::IFA_ADDRESS => address = ip(header.family, value).or(address),
+            // The same flags and those that the header's byte has no room for.
+            libc::IFA_FLAGS => flags |= number(value).unwrap_or(0),
+            IFA_TARGET_NETNSID => return Content::Other,
+            _ => {}
+        }
+    }
+    let (Some(ifindex), Some(ip)) = (ifindex(header.index), local.or(address)) else {
+        return Content::Broken;
+    };
+    if header.prefix_len > longest {
+        return Content::Broken;
+    }
+    let address = Address {
+        ifindex,
+        ip,
+        prefix_len: header.prefix_len,
+        // IFA_ADDRESS is the other end's where both are given and differ.
+        peer: address.filter(|&address| address != ip),
+        scope: Scope(header.scope),
+        flags,
+    };
+    match kind {
+        libc::RTM_DELADDR => Content::AddressGone(address),
+        _ => Content::Address(address),
+    }
+}
+
+/// The attributes of a message, up to the first that runs over its end.
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (header, _) = AttributeHeader::read_from_prefix(bytes).ok()?;
+        let len = usize::from(header.len);
+        let value = bytes.get(size_of::<AttributeHeader>()..len)?;
+        bytes = bytes.get(aligned(len)..).unwrap_or_default();
+        Some((header.kind & ATTRIBUTE_TYPE, value))
+    })
+}
+
+/// An index that an interface can have; the kernel's are positive `int`s.
+fn ifindex(index: u32) -> Option<IfIndex> {
+    (1..=i32::MAX as u32).contains(&index).then_some(IfIndex(index))
+}
+
+fn interface_name(value: &[u8]) -> Option<&[u8]> {
+    let name = value.split(|&byte| byte == 0).next()?;
+    (!name.is_empty() && name.len() < libc::IFNAMSIZ).then_some(name)
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    u32::read_from_prefix(value).ok().map(|(number, _)| number)
+}
+
+fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
+    match i32::from(family) {
+        libc::AF_INET => <[u8; 4]>::try_from(value).ok().map(|ip| Ipv4Addr::from(ip).into()),
+        _ => <[u8; 16]>::try_from(value).ok().map(|ip| Ipv6Addr::from(ip).into()),
+    }
+}
+
+/// Messages and attributes start at multiples of four bytes.
+pub(super) const fn aligned(len: usize) -> usize {
+    len.saturating_add(3) & !3
+}

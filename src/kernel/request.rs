@@ -1,0 +1,185 @@
+//! Requests → netlink bytes, written straight into the caller's buffer.
+//!
+//! `netlink-packet-route` could build them, and the tests below hold every byte against what it
+//! builds. The daemon doesn't use it here: each of its messages is two `Vec`s and (for a label) a
+//! `String`, encoded only after its length was computed in a second pass; a mass failover sends
+//! thousands, in a turn that should not allocate. The layouts are three fixed headers and five
+//! attributes, which zerocopy writes in place.
+//!
+//! How an address is asked for, and why:
+//!
+//! * `NLM_F_CREATE | NLM_F_REPLACE`, not `NLM_F_EXCL`. An address that is already there (left by a
+//!   crash, or put there by someone) becomes ours, and what lifetime somebody gave it becomes
+//!   "forever". For IPv4 a success then always makes a notification with our port and sequence
+//!   number, by which the reconciler puts events and answers in order.
+//! * `IFA_LOCAL` and `IFA_ADDRESS` both. Adding would need only the first; deleting compares the
+//!   prefix length only if the second is given (and would take 192.0.2.1/24 when /32 was meant).
+//! * No label in a deletion: it would only make the kernel compare one thing more.
+//! * IPv6: `IFA_F_NODAD`, because a failover can't wait a second for duplicate address detection
+//!   whose answer VRRP already knows. A /128 is given a preferred lifetime of zero, so that the
+//!   router doesn't choose a virtual address as the source of its own connections (keepalived does
+//!   the same). Its scope follows from the address; the kernel ignores ours.
+
+use std::net::IpAddr;
+
+use zerocopy::IntoBytes;
+
+use super::reader::{
+    AddressHeader, AttributeHeader, LinkHeader, MessageHeader, NLMSG_NOOP, aligned,
+};
+use crate::base::{IfIndex, VirtualAddress};
+
+/// The longest request about one address: IPv6 with everything that IPv4 could have besides.
+pub(super) const LONGEST: usize = 128;
+
+const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+const ACK: u16 = libc::NLM_F_ACK as u16;
+const DUMP: u16 = libc::NLM_F_DUMP as u16;
+const CREATE_OR_REPLACE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
+
+const IFLA_EXT_MASK: u16 = 29;
+/// Leaves out the statistics, which are most of a link's kilobyte.
+const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+
+/// `struct ifa_cacheinfo`: preferred, valid, made, changed; the latter two are the kernel's to say.
+const NEVER_A_SOURCE: [u32; 4] = [0, u32::MAX, 0, 0];
+
+/// Writes requests one behind the other.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    buffer: &'a mut [u8],
+    len: usize,
+    last: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins at the start of `buffer`.
+    pub(super) fn new(buffer: &'a mut [u8]) -> Self {
+        Writer { buffer, len: 0, last: 0 }
+    }
+
+    /// Whether one more request about an address certainly fits.
+    pub(super) fn has_room(&self) -> bool {
+        self.buffer.len() - self.len >= LONGEST
+    }
+
+    /// How many bytes have been written.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Asks for `address` on the interface.
+    pub(super) fn add(&mut self, seq: u32, at: IfIndex, address: &VirtualAddress) {
+        self.begin(libc::RTM_NEWADDR, REQUEST | CREATE_OR_REPLACE, seq);
+        self.address(at, address);
+        match address.ip {
+            IpAddr::V4(_) => {
+                if let Some(broadcast) = address.broadcast {
+                    self.attribute(libc::IFA_BROADCAST, &[&broadcast.octets()]);
+                }
+                if let Some(label) = &address.label {
+                    self.attribute(libc::IFA_LABEL, &[label.as_bytes(), &[0]]);
+                }
+            }
+            IpAddr::V6(_) => {
+                self.attribute(libc::IFA_FLAGS, &[&libc::IFA_F_NODAD.to_ne_bytes()]);
+                if address.prefix_len == 128 {
+                    self.attribute(libc::IFA_CACHEINFO, &[NEVER_A_SOURCE.as_bytes()]);
+                }
+            }
+        }
+        self.end();
+    }
+
+    /// Asks that `address` go from the interface.
+    pub(super) fn delete(&mut self, seq: u32, at: IfIndex, address: &VirtualAddress) {
+        self.begin(libc::RTM_DELADDR, REQUEST, seq);
+        self.address(at, address);
+        self.end();
+    }
+
+    /// Asks for all interfaces.
+    pub(super) fn dump_links(&mut self, seq: u32) {
+        self.begin(libc::RTM_GETLINK, REQUEST | DUMP, seq);
+        self.put(LinkHeader::default().as_bytes());
+        self.attribute(IFLA_EXT_MASK, &[&RTEXT_FILTER_SKIP_STATS.to_ne_bytes()]);
+        self.end();
+    }
+
+    /// Asks for all addresses of all families.
+    pub(super) fn dump_addresses(&mut self, seq: u32) {
+        self.begin(libc::RTM_GETADDR, REQUEST | DUMP, seq);
+        self.put(AddressHeader::default().as_bytes());
+        self.end();
+    }
+
+    /// Asks for nothing but an answer.
+    pub(super) fn nothing(&mut self, seq: u32) {
+        self.begin(NLMSG_NOOP, REQUEST, seq);
+        self.end();
+        self.ask_for_ack();
+    }
+
+    /// Makes the last request one that is answered also when it succeeds.
+    pub(super) fn ask_for_ack(&mut self) {
+        let at = self.last + std::mem::offset_of!(MessageHeader, flags);
+        if let Some([low, high]) = self.buffer.get_mut(at..at + 2) {
+            let flags = u16::from_ne_bytes([*low, *high]) | ACK;
+            [*low, *high] = flags.to_ne_bytes();
+        }
+    }
+
+    fn address(&mut self, at: IfIndex, address: &VirtualAddress) {
+        let (family, scope) = match address.ip {
+            IpAddr::V4(_) => (libc::AF_INET, address.scope.0),
+            IpAddr::V6(_) => (libc::AF_INET6, 0),
+        };
+        let header = AddressHeader {
+            family: family as u8,
+            prefix_len: address.prefix_len,
+            flags: 0,
+            scope,
+            index: at.0,
+        };
+        self.put(header.as_bytes());
+        for kind in [libc::IFA_LOCAL, libc::IFA_ADDRESS] {
+            match address.ip {
+                IpAddr::V4(ip) => self.attribute(kind, &[&ip.octets()]),
+                IpAddr::V6(ip) => self.attribute(kind, &[&ip.octets()]),
+            }
+        }
+    }
+
+    fn begin(&mut self, kind: u16, flags: u16, seq: u32) {
+        self.last = self.len;
+        let header = MessageHeader { len: 0, kind, flags, seq, port: 0 };
+        self.put(header.as_bytes());
+    }
+
+    /// Fills in the length; everything written is a multiple of four bytes long.
+    fn end(&mut self) {
+        let len = (self.len - self.last) as u32;
+        if let Some(field) = self.buffer.get_mut(self.last..self.last + 4) {
+            field.copy_from_slice(&len.to_ne_bytes());
+        }
+    }
+
+    fn attribute(&mut self, kind: u16, parts: &[&[u8]]) {
+        let len = size_of::<AttributeHeader>() + parts.iter().map(|part| part.len()).sum::<usize>();
+        let end = self.len + aligned(len);
+        self.put(AttributeHeader { len: len as u16, kind }.as_bytes());
+        for part in parts {
+            self.put(part);
+        }
+        let padding = end.saturating_sub(self.len);
+        self.put(&[0; 3][..padding.min(3)]);
+    }
+
+    /// Callers have made sure of the room ([`Writer::has_room`]); without it nothing is written.
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.buffer.get_mut(self.len..self.len + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+}
