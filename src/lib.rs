@@ -5,6 +5,7 @@
 //! `docs/ARCHITECTURE.md` shows how data flows through them.
 
 pub mod base;
+pub mod config;
 pub mod io;
 pub mod vrrp;
 pub mod wire;
