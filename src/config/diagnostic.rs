@@ -1,0 +1,304 @@
+//! What is wrong with a configuration: what was found where, what was expected, and a way out.
+
+use super::source::{SourceMap, TextSpan};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know: accepted without effect, skipped on purpose.
+    Note,
+    /// Probably not what was meant; read as it stands.
+    Warning,
+    /// Wrong; the setting is left out, or the configuration can't run at all.
+    Error,
+}
+
+/// What a finding means for the exit status of `viprd -t` and for whether the daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// The configuration is in order: exit status 0.
+    Fine,
+    /// Something was left out, the rest can run: exit status 5.
+    Flawed,
+    /// A script isn't secure: exit status 6.
+    Insecure,
+    /// A statement lacks its value: exit status 2.
+    Valueless,
+    /// Nothing can run: exit status 4.
+    Unusable,
+}
+
+/// A kind of finding. Codes are stable: scripts may match them.
+#[derive(Debug)]
+pub struct Code {
+    /// `E…` for errors, `W…` for warnings, `N…` for notes, and a number.
+    pub id: &'static str,
+    /// What it means for the exit status.
+    pub verdict: Verdict,
+    /// What it says, in general.
+    pub title: &'static str,
+}
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// Its kind.
+    pub code: &'static Code,
+    /// What is wrong, quoting the words concerned.
+    pub message: String,
+    /// Where; `None` if no text is to blame (a file that isn't there).
+    pub span: Option<TextSpan>,
+    /// What the place is, in a few words, shown below the marked text; may be empty.
+    pub label: String,
+    /// Other places that matter, each with what it is.
+    pub related: Vec<(TextSpan, String)>,
+    /// Ways out.
+    pub help: Vec<String>,
+    /// How often more the same was found at the same place (a definition that is used repeatedly).
+    pub repeated: u32,
+}
+
+/// All findings of one load, with the text that they speak of.
+#[derive(Debug, Default)]
+pub struct Diagnostics {
+    items: Vec<Diagnostic>,
+    sources: SourceMap,
+}
+
+/// Where findings are put while a configuration is read.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    items: Vec<Diagnostic>,
+    seen: std::collections::HashMap<(&'static str, TextSpan), usize>,
+}
+
+macro_rules! codes {
+    ($($(#[$about:meta])* $name:ident $id:literal $verdict:ident $title:literal)*) => {
+        $($(#[$about])* #[doc = $title] pub const $name: &Code =
+            &Code { id: $id, verdict: Verdict::$verdict, title: $title };)*
+
+        /// Every code, in the order of its number within its letter.
+        pub const ALL: &[&Code] = &[$($name),*];
+    };
+}
+
+/// The codes.
+pub mod codes {
+    use super::{Code, Verdict};
+
+    codes! {
+        // Files and characters.
+        CANNOT_READ "E001" Unusable "the configuration file can't be read"
+        TOO_LARGE "E002" Unusable "the configuration is too large"
+        INCLUDE_FAILED "E003" Flawed "an included file can't be read or doesn't exist"
+        INCLUDE_DEPTH "E004" Flawed "files include each other too deeply"
+        BAD_LINE "E005" Flawed "a line is too long or holds a NUL character"
+        UNTERMINATED_QUOTE "E006" Flawed "a quoted string has no end"
+        NOT_UTF8 "W007" Fine "a file isn't UTF-8"
+        NOTHING_INCLUDED "N008" Fine "an include finds no file"
+        // Definitions.
+        BAD_DEFINITION "E010" Flawed "a definition isn't written as it must be"
+        RECURSIVE_DEFINITION "E011" Flawed "a definition refers to itself"
+        BAD_SEQUENCE "E012" Flawed "a ~SEQ or ~LST isn't written as it must be"
+        MULTILINE_NOT_ALONE "E013" Flawed "a definition of several lines must end its line"
+        UNDEFINED "W014" Fine "a name isn't defined"
+        UNUSED_DEFINITION "N015" Fine "a definition is never used"
+        // Structure.
+        UNKNOWN_KEYWORD "W020" Flawed "a keyword isn't known"
+        MISSING_BRACE "E021" Flawed "a block has no closing brace"
+        EXTRA_BRACE "E022" Flawed "a closing brace has no block"
+        STRAY_OPEN_BRACE "E023" Flawed "an opening brace belongs to no keyword"
+        MISSING_OPEN_BRACE "E024" Flawed "a block has no opening brace"
+        OUTSIDE_BLOCK "E025" Flawed "a keyword stands outside of its block"
+        MISPLACED_KEYWORD "W026" Flawed "a keyword doesn't belong into this block"
+        UNEXPECTED_BLOCK "E027" Flawed "a keyword that takes no block has one"
+        MISSING_NAME "E028" Flawed "a block lacks its name"
+        // Values.
+        MISSING_VALUE "E030" Valueless "a keyword lacks its value"
+        NOT_A_NUMBER "E031" Flawed "a number was expected"
+        OUT_OF_RANGE "E032" Flawed "a number is out of range"
+        NOT_A_TIME "E033" Flawed "a time was expected"
+        BAD_CHOICE "E034" Flawed "a word is none of those that are possible here"
+        BAD_ADDRESS "E035" Flawed "an address was expected"
+        BAD_WORD "E036" Flawed "a word isn't possible here"
+        EXTRA_WORDS "W037" Fine "words follow that have no meaning here"
+        DUPLICATE_SETTING "W038" Flawed "a setting is given twice"
+        DUPLICATE_NAME "E039" Flawed "a name is given to two blocks"
+        // What is accepted without effect.
+        OUT_OF_SCOPE "N040" Fine "a part of keepalived that isn't VRRP is skipped"
+        WITHOUT_EFFECT "N041" Fine "a setting is accepted but has no effect here"
+        NOT_YET "N042" Fine "a setting is accepted but has no effect yet"
+        // Meaning.
+        NO_INTERFACE "E050" Flawed "a virtual router has no interface"
+        NO_VRID "E051" Flawed "a virtual router has no virtual_router_id"
+        VRID_CLASH "E052" Unusable "two virtual routers are the same on the wire"
+        WRONG_FAMILY "E053" Flawed "an address is of another family than its virtual router"
+        TOO_MANY_ADDRESSES "W054" Fine "more addresses than an advert carries"
+        INTERVAL_NOT_V2 "E055" Flawed "an interval that VRRPv2 can't carry"
+        INTERVAL_NOT_V3 "E056" Flawed "an interval that VRRPv3 can't carry"
+        NO_ADDRESSES "W057" Fine "a virtual router has no addresses"
+        MASTER_TRAP "W058" Fine "state MASTER doesn't mean what it seems to"
+    }
+}
+
+impl Code {
+    /// How bad findings of this kind are.
+    pub fn severity(&self) -> Severity {
+        match self.id.as_bytes().first() {
+            Some(b'E') => Severity::Error,
+            Some(b'W') => Severity::Warning,
+            _ => Severity::Note,
+        }
+    }
+}
+
+impl Diagnostic {
+    /// A finding at a place.
+    pub fn new(code: &'static Code, span: TextSpan, message: impl Into<String>) -> Self {
+        Diagnostic { span: Some(span), ..Diagnostic::nowhere(code, message) }
+    }
+
+    /// A finding that no text is to blame for.
+    pub fn nowhere(code: &'static Code, message: impl Into<String>) -> Self {
+        Diagnostic {
+            code,
+            message: message.into(),
+            span: None,
+            label: String::new(),
+            related: Vec::new(),
+            help: Vec::new(),
+            repeated: 0,
+        }
+    }
+
+    /// With a few words at the marked text.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// With another place that matters.
+    #[must_use]
+    pub fn related(mut self, span: TextSpan, what: impl Into<String>) -> Self {
+        self.related.push((span, what.into()));
+        self
+    }
+
+    /// With a way out.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+}
+
+impl Findings {
+    /// Keeps a finding, or counts it if the same was already found at the same place.
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        if let Some(span) = diagnostic.span {
+            match self.seen.entry((diagnostic.code.id, span)) {
+                std::collections::hash_map::Entry::Occupied(first) => {
+                    if let Some(first) = self.items.get_mut(*first.get()) {
+                        first.repeated += 1;
+                    }
+                    return;
+                }
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    place.insert(self.items.len());
+                }
+            }
+        }
+        self.items.push(diagnostic);
+    }
+
+    /// All findings in the order of their places.
+    pub(crate) fn finish(mut self, sources: SourceMap) -> Diagnostics {
+        self.items.sort_by_key(|item| item.span.map_or(0, |span| span.start));
+        Diagnostics { items: self.items, sources }
+    }
+}
+
+impl Diagnostics {
+    /// The findings, in the order of their places.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.items.iter()
+    }
+
+    /// How many there are, notes included.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether nothing was found, not even a note.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many are of a severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.items.iter().filter(|item| item.severity() == severity).count()
+    }
+
+    /// The worst of all verdicts.
+    pub fn verdict(&self) -> Verdict {
+        self.items.iter().map(|item| item.code.verdict).max().unwrap_or(Verdict::Fine)
+    }
+
+    /// The exit status of `viprd -t`: 0 fine, 5 errors but the rest could run, 6 a script isn't
+    /// secure, 2 a statement lacks its value, 4 nothing can run.
+    pub fn exit_code(&self) -> u8 {
+        match self.verdict() {
+            Verdict::Fine => 0,
+            Verdict::Flawed => 5,
+            Verdict::Insecure => 6,
+            Verdict::Valueless => 2,
+            Verdict::Unusable => 4,
+        }
+    }
+
+    /// The text that was read.
+    pub fn sources(&self) -> &SourceMap {
+        &self.sources
+    }
+}
+
+impl<'a> IntoIterator for &'a Diagnostics {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_ordered_by_number() {
+        let numbers: Vec<u32> =
+            codes::ALL.iter().map(|code| code.id[1..].parse().unwrap()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+        assert!(codes::ALL.iter().all(|code| matches!(&code.id[..1], "E" | "W" | "N")));
+    }
+
+    #[test]
+    fn the_same_finding_at_the_same_place_is_told_once() {
+        let mut findings = Findings::default();
+        for start in [1, 1, 2] {
+            let span = TextSpan { start, end: 5 };
+            findings.push(Diagnostic::new(codes::NOT_A_NUMBER, span, "x"));
+        }
+        let found = findings.finish(SourceMap::default());
+        assert_eq!(found.iter().map(|item| item.repeated).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(found.exit_code(), 5);
+    }
+}

@@ -1,0 +1,646 @@
+//! **From files to lines**: comments, includes, `@` conditions, definitions and sequences.
+//!
+//! [`Preprocessor::next_line`] gives one finished line after the other; nothing is expanded before
+//! it is asked for, so 65,000 instances made by a sequence never stand in memory as text.
+
+mod comment;
+mod define;
+mod include;
+mod line;
+mod sequence;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+pub(crate) use line::Line;
+
+use super::diagnostic::{Diagnostic, Findings, codes};
+use super::source::{FileId, Files, SourceMap, TextSpan};
+use super::{MAX_LINE, MAX_LINES, Options, suggest};
+use define::{Definition, Definitions};
+use include::{Include, IncludeCheck};
+use sequence::Sequence;
+
+/// How deeply files may include each other, and definitions use each other.
+const MAX_DEPTH: usize = 64;
+
+/// Turns files into lines.
+pub(crate) struct Preprocessor<'a> {
+    files: &'a dyn Files,
+    options: &'a Options,
+    /// Everything that was read.
+    pub(crate) sources: SourceMap,
+    /// What is wrong with it.
+    pub(crate) findings: Findings,
+    frames: Vec<Frame>,
+    definitions: Definitions,
+    /// Lines looked at so far.
+    pub(crate) lines: u64,
+    /// Bytes looked at so far, a measure of the work that was done.
+    pub(crate) work: u64,
+    /// References that were replaced in this line.
+    references: u32,
+    random: u64,
+    context: Option<Rc<Context>>,
+    /// Names of the files that were opened, in order.
+    pub(crate) opened: Vec<Box<str>>,
+}
+
+/// Where lines come from at the moment; the last frame is asked first.
+enum Frame {
+    File {
+        id: FileId,
+        at: usize,
+        directory: Rc<Path>,
+        path: PathBuf,
+        check: IncludeCheck,
+    },
+    Body {
+        name: Rc<str>,
+        lines: Rc<[Line]>,
+        next: usize,
+        used: TextSpan,
+    },
+    Repeat {
+        sequence: Sequence,
+        rest: Line,
+        used: TextSpan,
+        before: Vec<Option<Definition>>,
+        values: Vec<Box<str>>,
+    },
+}
+
+/// How a line came about that no file has as it stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Context {
+    /// The line in a file that uses a definition or repeats.
+    pub(crate) used: TextSpan,
+    /// What varies, as `IF=0, NUM=3`; may be empty.
+    pub(crate) values: String,
+}
+
+/// What became of a line.
+enum Outcome {
+    /// It is finished.
+    Give,
+    /// It had its effect, or there is nothing in it.
+    Drop,
+}
+
+impl<'a> Preprocessor<'a> {
+    /// A preprocessor that has nothing to read yet.
+    pub(crate) fn new(files: &'a dyn Files, options: &'a Options) -> Self {
+        Preprocessor {
+            files,
+            options,
+            sources: SourceMap::default(),
+            findings: Findings::default(),
+            frames: Vec::new(),
+            definitions: Definitions::default(),
+            lines: 0,
+            work: 0,
+            references: 0,
+            random: options.random_seed,
+            context: None,
+            opened: Vec::new(),
+        }
+    }
+
+    /// Begins with a file. Says so in the findings if it can't be read.
+    pub(crate) fn open(&mut self, path: &Path) {
+        let shown = path.display().to_string();
+        match self.files.read(path) {
+            Ok(bytes) => self.push_file(&shown, path, &bytes, IncludeCheck::of(self.options)),
+            Err(error) => {
+                let message = format!("can't read `{shown}`: {}", plain(&error));
+                let help = "check the name and the permissions, or give another file with -f";
+                self.findings.push(Diagnostic::nowhere(codes::CANNOT_READ, message).help(help));
+            }
+        }
+    }
+
+    /// The next line that has something to say; `false` at the end of everything.
+    pub(crate) fn next_line(&mut self, line: &mut Line) -> bool {
+        while self.fetch(line) {
+            self.work += line.text.len() as u64;
+            self.lines += 1;
+            if self.lines > MAX_LINES {
+                let message =
+                    format!("more than {MAX_LINES} lines come of definitions and sequences");
+                self.findings.push(Diagnostic::new(codes::TOO_LARGE, self.used(line), message));
+                self.frames.clear();
+                return false;
+            }
+            self.references = 0;
+            if let Outcome::Give = self.process(line) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// How the line given last came about; `None` if it stands in a file as it is.
+    pub(crate) fn context(&mut self) -> Option<Rc<Context>> {
+        if self.context.is_none() {
+            let used = self.frames.iter().find_map(|frame| match frame {
+                Frame::Body { used, .. } | Frame::Repeat { used, .. } => Some(*used),
+                Frame::File { .. } => None,
+            })?;
+            let mut values = Vec::new();
+            for frame in &self.frames {
+                if let Frame::Repeat { sequence, values: now, .. } = frame {
+                    for (name, value) in sequence.names.iter().zip(now) {
+                        values.push(format!("{name}={value}"));
+                    }
+                }
+            }
+            self.context = Some(Rc::new(Context { used, values: values.join(", ") }));
+        }
+        self.context.clone()
+    }
+
+    /// Reports definitions that nothing uses.
+    pub(crate) fn report_unused(&mut self) {
+        for (name, span) in self.definitions.unused() {
+            let message = format!("`${name}` is defined but never used");
+            self.findings.push(Diagnostic::new(codes::UNUSED_DEFINITION, span, message));
+        }
+    }
+
+    fn push_file(&mut self, shown: &str, path: &Path, bytes: &[u8], check: IncludeCheck) {
+        let text = String::from_utf8_lossy(bytes);
+        let damaged = matches!(text, std::borrow::Cow::Owned(_));
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let Some(id) = self.sources.add(shown, text.into()) else {
+            let message = format!("`{shown}` makes the configuration larger than 1 GiB");
+            self.findings.push(Diagnostic::nowhere(codes::TOO_LARGE, message));
+            return;
+        };
+        if damaged && let Some(file) = self.sources.file(id) {
+            let at = file.text().find('\u{fffd}').unwrap_or(0);
+            let span = file.span(at, at + '\u{fffd}'.len_utf8().min(file.text().len() - at));
+            let message =
+                format!("`{shown}` isn't UTF-8; each byte that isn't is read as `\u{fffd}`");
+            self.findings.push(Diagnostic::new(codes::NOT_UTF8, span, message));
+        }
+        self.opened.push(shown.into());
+        let directory = path.parent().unwrap_or(Path::new("")).into();
+        self.frames.push(Frame::File { id, at: 0, directory, path: path.into(), check });
+        self.context = None;
+    }
+
+    /// Takes the next raw line from the top frame.
+    fn fetch(&mut self, line: &mut Line) -> bool {
+        loop {
+            let Some(frame) = self.frames.last_mut() else { return false };
+            match frame {
+                Frame::File { id, at, .. } => {
+                    let Some(file) = self.sources.file(*id) else { return false };
+                    let rest = file.text().get(*at..).unwrap_or_default();
+                    if !rest.is_empty() {
+                        let length = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
+                        let start = file.span(*at, *at);
+                        let raw = &rest[..length];
+                        let span = file.span(*at, *at + raw.trim_end().len());
+                        *at += length;
+                        self.work += length as u64;
+                        if raw.contains('\0') || raw.len() > MAX_LINE {
+                            let what = if raw.len() > MAX_LINE {
+                                format!(
+                                    "this line has {} bytes; at most {MAX_LINE} are read",
+                                    raw.len()
+                                )
+                            } else {
+                                "this line holds a NUL character".to_owned()
+                            };
+                            let span = TextSpan { end: span.end.min(span.start + 40), ..span };
+                            self.findings.push(
+                                Diagnostic::new(codes::BAD_LINE, span, what)
+                                    .label("the line is left out"),
+                            );
+                            continue;
+                        }
+                        comment::strip(raw, start.start, line);
+                        return true;
+                    }
+                }
+                Frame::Body { lines, next, .. } => {
+                    if let Some(body) = lines.get(*next) {
+                        *next += 1;
+                        line.clone_from(body);
+                        return true;
+                    }
+                }
+                Frame::Repeat { sequence, rest, values, .. } => {
+                    if let Some(row) = sequence.step() {
+                        for (name, value) in sequence.names.iter().zip(&row) {
+                            self.definitions.set(name, value);
+                        }
+                        *values = row;
+                        line.clone_from(rest);
+                        self.context = None;
+                        return true;
+                    }
+                }
+            }
+            if let Some(Frame::Repeat { sequence, before, .. }) = self.frames.pop() {
+                for (name, before) in sequence.names.iter().zip(before) {
+                    self.definitions.restore(name, before);
+                }
+            }
+            self.context = None;
+        }
+    }
+
+    fn process(&mut self, line: &mut Line) -> Outcome {
+        let mut expanded = false;
+        loop {
+            match line.text.as_bytes().first() {
+                None => return Outcome::Drop,
+                Some(b'@') => {
+                    if !self.holds(line) {
+                        return Outcome::Drop;
+                    }
+                    continue;
+                }
+                Some(b'$') if define::defined_name(&line.text).is_some() => {
+                    self.define(line);
+                    return Outcome::Drop;
+                }
+                Some(b'~') => match sequence::head(&line.text) {
+                    Ok(None) => {}
+                    Ok(Some(head)) => {
+                        self.repeat(line, &head);
+                        return Outcome::Drop;
+                    }
+                    Err(message) => {
+                        self.bad_sequence(line.whole(), &message);
+                        return Outcome::Drop;
+                    }
+                },
+                Some(_) => {}
+            }
+            if !expanded && line.text.contains('$') {
+                expanded = true;
+                let mut result = Line::default();
+                if !self.expand(line, &mut result, true) {
+                    return Outcome::Drop;
+                }
+                *line = result;
+                let blank = line.text.len() - line.text.trim_start_matches(line::BLANKS).len();
+                if blank > 0 {
+                    line.cut_front(blank);
+                }
+                line.truncate(line.text.len());
+                continue;
+            }
+            if let Some(include) = Include::parse(&line.text) {
+                self.include(line, &include);
+                return Outcome::Drop;
+            }
+            if line.text.starts_with("include_check") {
+                self.include_check(line);
+            }
+            return Outcome::Give;
+        }
+    }
+
+    /// Whether `@id` at the beginning of a line lets the rest of it stand; cuts the condition off.
+    fn holds(&mut self, line: &mut Line) -> bool {
+        let word = line.text.split(line::BLANKS).next().unwrap_or_default();
+        let id = &self.options.config_id;
+        let holds = match word.strip_prefix("@^") {
+            Some(other) => other != id,
+            None => word.strip_prefix('@') == Some(id),
+        };
+        if holds {
+            let length = word.len();
+            line.cut_front(length);
+        }
+        holds
+    }
+
+    /// Takes `$NAME=value`, with its further lines if it has some.
+    fn define(&mut self, line: &mut Line) {
+        let Some(name) = define::defined_name(&line.text).map(str::to_owned) else { return };
+        let span = line.span(0..name.len() + 1);
+        line.cut_front(name.len() + 2);
+        let several = line.text.ends_with('\\');
+        let mut lines = Vec::new();
+        let mut more = several;
+        if several {
+            line.truncate(line.text.len() - 1);
+            if !line.text.is_empty() {
+                lines.push(line.clone());
+            }
+        } else {
+            lines.push(line.clone());
+        }
+        let depth = self.frames.len();
+        while more && self.has_more(depth) && self.fetch(line) {
+            if line.text.is_empty() {
+                continue;
+            }
+            more = line.text.ends_with('\\');
+            if more {
+                line.truncate(line.text.len() - 1);
+            }
+            if !line.text.is_empty() {
+                lines.push(line.clone());
+            }
+        }
+        if more {
+            let message = format!("the file ends within the definition of `${name}`");
+            self.findings.push(
+                Diagnostic::new(codes::BAD_DEFINITION, span, message)
+                    .help("its last line must not end with `\\`"),
+            );
+        }
+        if name.starts_with('_') && self.predefined(&name, "").is_some() {
+            let message = format!("`${name}` is predefined and can't be set");
+            self.findings.push(Diagnostic::new(codes::BAD_DEFINITION, span, message));
+            return;
+        }
+        self.definitions.write(&name, span, Definition { lines: lines.into(), several });
+    }
+
+    /// Whether the frame at the top, number `depth`, has another line.
+    fn has_more(&self, depth: usize) -> bool {
+        if self.frames.len() != depth {
+            return false;
+        }
+        match self.frames.last() {
+            Some(Frame::File { id, at, .. }) => {
+                self.sources.file(*id).is_some_and(|file| *at < file.text().len())
+            }
+            Some(Frame::Body { lines, next, .. }) => *next < lines.len(),
+            _ => false,
+        }
+    }
+
+    /// Takes `~SEQ(…) rest`.
+    fn repeat(&mut self, line: &mut Line, head: &sequence::Head) {
+        let used = self.used(line);
+        let span = line.span(0..head.close + 1);
+        let mut inside = Line::default();
+        inside.push_part(line, head.inside..head.close);
+        let mut replaced = Line::default();
+        if !self.expand(&inside, &mut replaced, false) {
+            return;
+        }
+        match Sequence::parse(head, &replaced.text) {
+            Ok(sequence) => {
+                line.cut_front(head.close + 1);
+                if line.text.is_empty() {
+                    self.bad_sequence(span, "nothing follows that could be repeated");
+                    return;
+                }
+                if self.frames.len() >= MAX_DEPTH {
+                    self.bad_sequence(span, "sequences and definitions are nested too deeply");
+                    return;
+                }
+                let names = &sequence.names;
+                let before =
+                    names.iter().map(|name| self.definitions.peek(name).cloned()).collect();
+                let rest = std::mem::take(line);
+                self.frames.push(Frame::Repeat {
+                    sequence,
+                    rest,
+                    used,
+                    before,
+                    values: Vec::new(),
+                });
+                self.context = None;
+            }
+            Err(message) => self.bad_sequence(span, &message),
+        }
+    }
+
+    fn bad_sequence(&mut self, span: TextSpan, message: &str) {
+        self.findings.push(
+            Diagnostic::new(codes::BAD_SEQUENCE, span, format!("this sequence can't be read: {message}"))
+                .label("the line is left out")
+                .help("write ~SEQ(NAME, START, STEP, END) or ~LST(NAME, VALUE, VALUE…), then the line to repeat"),
+        );
+    }
+
+    /// Replaces references in `line`, appending to `result`; `false` if the line must be dropped.
+    fn expand(&mut self, line: &Line, result: &mut Line, whole_line: bool) -> bool {
+        let mut from = 0;
+        while let Some(reference) = define::next_reference(&line.text, from) {
+            let range = reference.range.clone();
+            result.push_part(line, from..range.start);
+            from = range.end;
+            let span = line.span(range.clone());
+            if let Some(value) = self.predefined(reference.name, reference.arguments) {
+                result.push_instead(&value, span);
+                continue;
+            }
+            let Some(definition) = self.definitions.get(reference.name) else {
+                self.undefined(reference.name, span);
+                result.push_part(line, range);
+                continue;
+            };
+            if definition.several {
+                return self.expand_lines(line, &reference, definition, result, whole_line);
+            }
+            let mut active = vec![reference.name.to_owned()];
+            let mut value = String::new();
+            let text = definition.lines.first().map_or("", |line| line.text.as_str());
+            if let Err(stop) = self.expand_text(text, &mut value, &mut active) {
+                self.stop_expansion(span, reference.name, stop);
+                return false;
+            }
+            result.push_instead(&value, span);
+            if result.text.len() > MAX_LINE {
+                self.stop_expansion(span, reference.name, Stop::TooLong);
+                return false;
+            }
+        }
+        result.push_part(line, from..line.text.len());
+        true
+    }
+
+    /// Replaces a reference to a definition of several lines, which must end its line.
+    fn expand_lines(
+        &mut self,
+        line: &Line,
+        reference: &define::Reference<'_>,
+        definition: Definition,
+        result: &mut Line,
+        whole_line: bool,
+    ) -> bool {
+        let span = line.span(reference.range.clone());
+        let name = reference.name;
+        if !whole_line || !line.text[reference.range.end..].trim().is_empty() {
+            let message =
+                format!("`${name}` is a definition of several lines and must end the line");
+            self.findings.push(
+                Diagnostic::new(codes::MULTILINE_NOT_ALONE, span, message)
+                    .label("the line is left out"),
+            );
+            return false;
+        }
+        let active =
+            |frame: &Frame| matches!(frame, Frame::Body { name: other, .. } if **other == *name);
+        if self.frames.iter().any(active) {
+            self.stop_expansion(span, name, Stop::Recursive(vec![name.to_owned()]));
+            return false;
+        }
+        if self.frames.len() >= MAX_DEPTH {
+            self.stop_expansion(span, name, Stop::TooLong);
+            return false;
+        }
+        let used = self.used(line);
+        let frame = Frame::Body { name: name.into(), lines: definition.lines, next: 0, used };
+        self.frames.push(frame);
+        self.context = None;
+        if result.text.trim().is_empty() {
+            return false;
+        }
+        // Text before the reference: the definition's first line continues it.
+        let mut first = Line::default();
+        if self.has_more(self.frames.len()) && self.fetch(&mut first) {
+            return self.expand(&first, result, true);
+        }
+        true
+    }
+
+    /// Replaces references in the text of a definition.
+    fn expand_text(
+        &mut self,
+        text: &str,
+        result: &mut String,
+        active: &mut Vec<String>,
+    ) -> Result<(), Stop> {
+        let mut from = 0;
+        self.work += text.len() as u64;
+        while let Some(reference) = define::next_reference(text, from) {
+            result.push_str(&text[from..reference.range.start]);
+            from = reference.range.end;
+            let name = reference.name;
+            if let Some(value) = self.predefined(name, reference.arguments) {
+                result.push_str(&value);
+            } else if let Some(definition) = self.definitions.get(name) {
+                self.references += 1;
+                if active.iter().any(|active| active == name) {
+                    active.push(name.to_owned());
+                    return Err(Stop::Recursive(active.clone()));
+                }
+                if definition.several {
+                    return Err(Stop::Several(name.to_owned()));
+                }
+                active.push(name.to_owned());
+                let value = definition.lines.first().map_or("", |line| line.text.as_str());
+                self.expand_text(value, result, active)?;
+                active.pop();
+            } else {
+                result.push_str(&text[reference.range.clone()]);
+            }
+            let many = self.references as usize > MAX_LINE;
+            if many || result.len() > MAX_LINE || active.len() > MAX_DEPTH {
+                return Err(Stop::TooLong);
+            }
+        }
+        result.push_str(&text[from..]);
+        Ok(())
+    }
+
+    fn stop_expansion(&mut self, span: TextSpan, name: &str, stop: Stop) {
+        let finding = match stop {
+            Stop::Recursive(names) => {
+                let chain = names.iter().map(|name| format!("`${name}`")).collect::<Vec<_>>();
+                let message = match chain.len() {
+                    0..=2 => format!("the definition of `${name}` refers to itself"),
+                    _ => format!(
+                        "the definition of `${name}` refers to itself: {}",
+                        chain.join(" → ")
+                    ),
+                };
+                Diagnostic::new(codes::RECURSIVE_DEFINITION, span, message)
+                    .help("give it a value that doesn't use its own name")
+            }
+            Stop::Several(other) => {
+                let message = format!(
+                    "`${other}`, used by `${name}`, has several lines and must end a line of its own"
+                );
+                Diagnostic::new(codes::MULTILINE_NOT_ALONE, span, message)
+            }
+            Stop::TooLong => {
+                let message = format!(
+                    "`${name}` makes this line longer than {MAX_LINE} bytes, or is nested too deeply"
+                );
+                Diagnostic::new(codes::BAD_LINE, span, message)
+            }
+        };
+        self.findings.push(finding.label("the line is left out"));
+    }
+
+    /// A name that nothing defines stays as it is written; a script may well mean it so.
+    fn undefined(&mut self, name: &str, span: TextSpan) {
+        let message = format!("`${name}` isn't defined; it stays as it is written");
+        let mut finding = Diagnostic::new(codes::UNDEFINED, span, message);
+        let predefined = ["_PWD", "_INSTANCE", "_RANDOM", "_ENV", "_HASH", "_BANG"];
+        if let Some(near) = suggest::nearest(name, self.definitions.names().chain(predefined)) {
+            finding = finding.help(format!("did you mean `${near}`?"));
+        }
+        self.findings.push(finding);
+    }
+
+    /// The value of a predefined name.
+    fn predefined(&mut self, name: &str, arguments: &str) -> Option<String> {
+        match name {
+            "_PWD" => {
+                let directory = self.frames.iter().rev().find_map(|frame| match frame {
+                    Frame::File { directory, .. } => Some(directory.display().to_string()),
+                    _ => None,
+                })?;
+                Some(if directory.is_empty() { ".".to_owned() } else { directory })
+            }
+            "_INSTANCE" => Some(self.options.config_id.clone()),
+            "_HASH" => Some("#".to_owned()),
+            "_BANG" => Some("!".to_owned()),
+            "_ENV" => {
+                let value = self.options.environment.iter().find(|(name, _)| name == arguments);
+                Some(value.map_or_else(String::new, |(_, value)| value.clone()))
+            }
+            "_RANDOM" => {
+                let mut bounds = arguments.split_whitespace().map(str::parse::<u32>);
+                let low = bounds.next().and_then(Result::ok).unwrap_or(0);
+                let high = bounds.next().and_then(Result::ok).unwrap_or(32767).max(low);
+                // splitmix64: even enough for choosing among a few numbers.
+                self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mut mixed = self.random;
+                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                mixed ^= mixed >> 31;
+                Some((u64::from(low) + mixed % (u64::from(high - low) + 1)).to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// The line in a file that is to be blamed for what is read at the moment.
+    fn used(&self, line: &Line) -> TextSpan {
+        let outer = self.frames.iter().find_map(|frame| match frame {
+            Frame::Body { used, .. } | Frame::Repeat { used, .. } => Some(*used),
+            Frame::File { .. } => None,
+        });
+        outer.unwrap_or_else(|| line.whole())
+    }
+}
+
+/// Why a reference can't be replaced.
+enum Stop {
+    Recursive(Vec<String>),
+    Several(String),
+    TooLong,
+}
+
+/// What the system says, without Rust's own number.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let plain = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = plain.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}

@@ -1,0 +1,111 @@
+//! **Text to parameters**: keepalived's configuration language, its VRRP side.
+//!
+//! The way of a file: `lex` turns files into lines (comments, includes, definitions, sequences),
+//! `words` and `tree` turn lines into statements in blocks, `read` turns statements into the typed
+//! [`model`] by the one table of [`keywords`], and `lower` turns that into what the daemon runs on.
+//! Each step goes on after a mistake, so that one run tells all of them ([`diagnostic`]).
+//!
+//! Pure: no clock, no log, no socket; files come through [`Files`].
+
+pub mod diagnostic;
+pub mod keywords;
+mod lex;
+mod lower;
+pub mod model;
+mod read;
+mod render;
+pub mod source;
+mod suggest;
+mod tree;
+mod value;
+mod words;
+
+use std::path::Path;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
+pub use source::{Files, MemoryFiles, OsFiles};
+
+use crate::base::LinkNames;
+use crate::vrrp::RouterParams;
+use keywords::Place;
+use lex::Preprocessor;
+use model::Section;
+
+/// The longest line, before and after definitions are replaced, in bytes.
+const MAX_LINE: usize = 1 << 16;
+
+/// The most lines that one configuration may come to: enough for a million virtual routers, and an
+/// end for definitions that multiply without one.
+const MAX_LINES: u64 = 20_000_000;
+
+/// What a configuration is read with, besides its files.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What `@id` lines are compared with, and `${_INSTANCE}`: `-i`, else the short host name.
+    pub config_id: String,
+    /// What `${_ENV NAME}` finds.
+    pub environment: Vec<(String, String)>,
+    /// What `${_RANDOM}` begins with, unless `random_seed` says otherwise.
+    pub random_seed: u64,
+    /// Whether an include that finds no file is an error (`-e`).
+    pub include_check: bool,
+}
+
+/// What became of a configuration file.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What to run; `None` if nothing can run.
+    pub configuration: Option<Configuration>,
+    /// What it says, for printing and for comparing.
+    pub model: Section,
+    /// Everything that was found.
+    pub diagnostics: Diagnostics,
+    /// The files that were opened, in order.
+    pub files: Vec<Box<str>>,
+    /// How much text was looked at, in bytes, definitions counted as often as they were used: what
+    /// reading cost, without a clock.
+    pub work: u64,
+}
+
+/// What the daemon runs on.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    /// Settings of the daemon.
+    pub global: Global,
+    /// All interfaces that are named.
+    pub links: LinkNames,
+    /// The virtual routers, in the order of the file.
+    pub routers: Vec<RouterParams>,
+}
+
+/// Settings of the daemon.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Global {
+    /// Who this daemon says it is; the host's name if `None`.
+    pub router_id: Option<String>,
+}
+
+/// Reads a configuration file and everything that it includes.
+pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
+    let mut lines = Preprocessor::new(files, options);
+    lines.open(path);
+    let mut builder = tree::Builder::default();
+    let mut tree = tree::Tree::default();
+    let mut model = Section::new(Place::Root, None);
+    let mut without_effect = Vec::new();
+    while builder.next(&mut lines, &mut tree) {
+        let mut reader = read::Reader { findings: &mut lines.findings, without_effect };
+        reader.read(&tree, &mut model);
+        without_effect = reader.without_effect;
+    }
+    lines.report_unused();
+    let work = lines.work;
+    let files = lines.opened;
+    let sources = lines.sources;
+    let mut findings = lines.findings;
+    read::Reader { findings: &mut findings, without_effect }.report_without_effect();
+    let configuration = lower::lower(&model, &mut findings);
+    let diagnostics = findings.finish(sources);
+    let configuration = (diagnostics.verdict() != Verdict::Unusable).then_some(configuration);
+    Loaded { configuration, model, diagnostics, files, work }
+}

@@ -1,0 +1,384 @@
+//! **From statements to settings**, by the keyword table: each statement becomes a typed setting of
+//! its section, or a finding.
+
+use super::diagnostic::{Code, Diagnostic, Findings, codes};
+use super::keywords::{Arg, Effect, Keyword, Naming, Place, Shape};
+use super::model::{Entry, Item, Name, Section, Setting, Value};
+use super::source::TextSpan;
+use super::suggest::nearest;
+use super::tree::{Statement, Tree, Word};
+use super::value::{self, Refused};
+
+/// Reads trees into a model.
+pub(crate) struct Reader<'f> {
+    pub(crate) findings: &'f mut Findings,
+    /// Keywords without effect, each with the first place where it was met.
+    pub(crate) without_effect: Vec<(&'static Keyword, TextSpan)>,
+}
+
+/// A word of a statement as the parsers of values see it.
+type Words<'t> = Vec<(&'t str, &'t Word)>;
+
+impl Reader<'_> {
+    /// Adds the statements of a tree to the root section.
+    pub(crate) fn read(&mut self, tree: &Tree, root: &mut Section) {
+        for statement in tree.roots() {
+            self.statement(statement, root);
+        }
+    }
+
+    fn statement(&mut self, statement: Statement<'_>, section: &mut Section) {
+        let (word, span) = statement.first();
+        let Some(keyword) = section.place.find(word) else {
+            self.unknown(statement, section.place);
+            return;
+        };
+        self.note_effect(keyword, span);
+        if statement.block().is_some() && !takes_block(keyword.shape) {
+            let message = format!("`{word}` takes no block");
+            self.tell(
+                statement,
+                Diagnostic::new(codes::UNEXPECTED_BLOCK, span, message)
+                    .label("the setting and its block are left out"),
+            );
+            return;
+        }
+        if statement.block().is_none()
+            && takes_block(keyword.shape)
+            && keyword.shape != Shape::Anything
+        {
+            // The missing brace was told when the block was looked for.
+            return;
+        }
+        match self.value(statement, keyword) {
+            Some(value) => self.keep(statement, section, Setting { key: keyword.key, span, value }),
+            None => section.refused.push(keyword.key),
+        }
+    }
+
+    fn value(&mut self, statement: Statement<'_>, keyword: &'static Keyword) -> Option<Value> {
+        match keyword.shape {
+            Shape::Flag => {
+                self.no_more_words(statement, keyword, 1);
+                Some(Value::Flag)
+            }
+            Shape::Args(args) => {
+                let words: Words<'_> = statement.words().collect();
+                self.args(statement, keyword, args, &words, &mut 1).and_then(|(value, used)| {
+                    self.no_more_words(statement, keyword, used);
+                    value
+                })
+            }
+            Shape::Block(place, naming) => {
+                let mut section = Section::new(place, None);
+                if naming == Naming::Named {
+                    let Some((text, word)) = statement.words().nth(1) else {
+                        let name = keyword.name;
+                        let message = format!("`{name}` must have a name");
+                        let finding =
+                            Diagnostic::new(codes::MISSING_NAME, statement.span().after(), message)
+                                .label("the name is missing here; the block is left out")
+                                .help(format!("write `{name} NAME {{`"));
+                        self.tell(statement, finding);
+                        return None;
+                    };
+                    section.name = Some(Name { text: text.into(), span: word.span });
+                }
+                self.no_more_words(statement, keyword, if naming == Naming::Named { 2 } else { 1 });
+                for child in statement.children() {
+                    self.statement(child, &mut section);
+                }
+                section.settings.shrink_to_fit();
+                Some(Value::Block(Box::new(section)))
+            }
+            Shape::Lines(place) => {
+                self.no_more_words(statement, keyword, 1);
+                let lines = statement.children().filter_map(|child| self.entry(child, place));
+                Some(Value::Lines(lines.collect()))
+            }
+            Shape::Words(arg) => {
+                self.no_more_words(statement, keyword, 1);
+                let mut names = Vec::new();
+                for child in statement.children() {
+                    for (text, word) in child.words() {
+                        match value::parse(arg.kind, text) {
+                            Ok(_) => names.push(Name { text: text.into(), span: word.span }),
+                            Err(refused) => self.refuse(child, keyword, word.span, refused),
+                        }
+                    }
+                }
+                Some(Value::Words(names))
+            }
+            Shape::Anything => None,
+        }
+    }
+
+    /// Reads values from `words[*next]` on. `None` if there is something wrong with them, which
+    /// has been told.
+    fn args(
+        &mut self,
+        statement: Statement<'_>,
+        keyword: &'static Keyword,
+        args: &'static [Arg],
+        words: &Words<'_>,
+        next: &mut usize,
+    ) -> Option<(Option<Value>, usize)> {
+        let mut items = Vec::new();
+        for arg in args {
+            loop {
+                let Some(&(text, word)) = words.get(*next) else {
+                    if arg.optional || !items.is_empty() && arg.repeats {
+                        break;
+                    }
+                    self.missing_value(statement, keyword, arg, words);
+                    return None;
+                };
+                match value::parse(arg.kind, text) {
+                    Ok(datum) => items.push(Item { datum, span: word.span }),
+                    Err(_) if arg.optional => break,
+                    Err(refused) => {
+                        self.refuse(statement, keyword, word.span, refused);
+                        return None;
+                    }
+                }
+                *next += 1;
+                if !arg.repeats {
+                    break;
+                }
+            }
+        }
+        let value = match items.len() {
+            0 => Value::Flag,
+            1 => items.pop().map_or(Value::Flag, Value::One),
+            _ => Value::Many(items.into_boxed_slice()),
+        };
+        Some((Some(value), *next))
+    }
+
+    /// A line of a block of lines.
+    fn entry(&mut self, statement: Statement<'_>, place: Place) -> Option<Entry> {
+        let words: Words<'_> = statement.words().collect();
+        let mut next = 0;
+        let opener = place.opened_by()?;
+        if statement.block().is_some() {
+            let (word, span) = statement.first();
+            let message = format!("`{word}` takes no block: `{}` holds lines", opener.name);
+            self.tell(
+                statement,
+                Diagnostic::new(codes::UNEXPECTED_BLOCK, span, message)
+                    .label("the line and its block are left out"),
+            );
+            return None;
+        }
+        let mut subject = None;
+        if let Some(arg) = place.subject() {
+            let &(text, word) = words.first()?;
+            match value::parse(arg.kind, text) {
+                Ok(datum) => subject = Some(Item { datum, span: word.span }),
+                Err(mut refused) => {
+                    let known = Place::Instance.find(text).or_else(|| Place::Root.find(text));
+                    if let Some(known) = known.filter(|_| refused.help.is_none()) {
+                        refused.help = Some(format!(
+                            "`{}` can't stand in `{}`: is a `}}` missing before it?",
+                            known.name, opener.name
+                        ));
+                    }
+                    self.refuse(statement, opener, word.span, refused);
+                    return None;
+                }
+            }
+            next = 1;
+        }
+        let mut options = Vec::new();
+        while let Some(&(text, word)) = words.get(next) {
+            next += 1;
+            let Some(keyword) = place.find(text) else {
+                self.unknown_option(statement, place, text, word.span);
+                continue;
+            };
+            self.note_effect(keyword, word.span);
+            let value = match keyword.shape {
+                Shape::Args(args) => {
+                    let (value, used) = self.args(statement, keyword, args, &words, &mut next)?;
+                    next = used;
+                    value?
+                }
+                _ => Value::Flag,
+            };
+            options.push(Setting { key: keyword.key, span: word.span, value });
+        }
+        Some(Entry { subject, options, span: statement.span() })
+    }
+
+    /// Puts a setting into its section, unless it can't be there twice.
+    fn keep(&mut self, statement: Statement<'_>, section: &mut Section, setting: Setting) {
+        let name = setting.key.keyword().name;
+        if let Value::Block(block) = &setting.value
+            && let Some(title) = &block.name
+        {
+            let _ = title;
+        } else if let (Value::Flag | Value::One(_) | Value::Many(_), Some(first)) =
+            (&setting.value, section.get(setting.key))
+        {
+            let message = format!("`{name}` is given twice");
+            let finding = Diagnostic::new(codes::DUPLICATE_SETTING, setting.span, message)
+                .label("this one holds")
+                .related(first.span, "first given here")
+                .help("remove one of the two");
+            self.tell(statement, finding);
+            section.settings.retain(|other| other.key != setting.key);
+        }
+        section.settings.push(setting);
+    }
+
+    fn unknown(&mut self, statement: Statement<'_>, place: Place) {
+        let (word, span) = statement.first();
+        let title = place.title();
+        let whole = if statement.block().is_some() {
+            "it and its whole block are left out"
+        } else {
+            "the line is left out"
+        };
+        let elsewhere = Place::ALL.into_iter().find(|other| {
+            *other != place && other.subject().is_none() && other.find(word).is_some()
+        });
+        let finding = match (nearest(word, place.names()), elsewhere) {
+            (_, Some(other)) => {
+                let message = format!("`{word}` doesn't belong into {title}");
+                let wanted = match other {
+                    Place::Root => "it stands outside of all blocks".to_owned(),
+                    _ => format!("it belongs into `{}`", other.title()),
+                };
+                Diagnostic::new(codes::MISPLACED_KEYWORD, span, message).help(wanted)
+            }
+            (Some(near), None) => {
+                let message = format!("`{word}` isn't a keyword of {title}");
+                Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
+                    .help(format!("did you mean `{near}`?"))
+            }
+            (None, None) => {
+                let message = format!("`{word}` isn't a keyword of {title}");
+                Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
+                    .help("viprd.conf(5) lists all keywords; remove it, or comment it out with #")
+            }
+        };
+        self.tell(statement, finding.label(whole));
+    }
+
+    fn unknown_option(
+        &mut self,
+        statement: Statement<'_>,
+        place: Place,
+        word: &str,
+        span: TextSpan,
+    ) {
+        let message = format!("`{word}` has no meaning in {}", place.title());
+        let mut finding =
+            Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message).label("it is ignored");
+        if let Some(near) = nearest(word, place.names()) {
+            finding = finding.help(format!("did you mean `{near}`?"));
+        } else {
+            let names: Vec<_> = place.names().collect();
+            finding = finding.help(format!("possible here: {}", names.join(", ")));
+        }
+        self.tell(statement, finding);
+    }
+
+    fn missing_value(
+        &mut self,
+        statement: Statement<'_>,
+        keyword: &Keyword,
+        arg: &Arg,
+        words: &Words<'_>,
+    ) {
+        let expected = value::expected(arg.kind);
+        let message = format!("`{}` lacks its value: {expected}", keyword.name);
+        let end = words.last().map_or(statement.span(), |(_, word)| word.span).after();
+        let finding = Diagnostic::new(codes::MISSING_VALUE, end, message)
+            .label(format!("{expected} is missing here"))
+            .help(format!("write `{} {}`", keyword.name, arg.name));
+        self.tell(statement, finding);
+    }
+
+    fn refuse(
+        &mut self,
+        statement: Statement<'_>,
+        keyword: &Keyword,
+        span: TextSpan,
+        refused: Refused,
+    ) {
+        let message =
+            format!("{}: `{}` expects {}", refused.message, keyword.name, refused.expected);
+        let left_out = match keyword.default {
+            _ if matches!(keyword.shape, Shape::Lines(_) | Shape::Words(_)) => {
+                "left out".to_owned()
+            }
+            "" => "the setting is left out".to_owned(),
+            default if default.starts_with("as ") => "the setting is left out".to_owned(),
+            default => format!("left out: {default} is used instead"),
+        };
+        let mut finding = Diagnostic::new(refused.code, span, message).label(left_out);
+        if let Some(help) = refused.help {
+            finding = finding.help(help);
+        }
+        self.tell(statement, finding);
+    }
+
+    fn no_more_words(&mut self, statement: Statement<'_>, keyword: &Keyword, expected: usize) {
+        let mut extra = statement.words().skip(expected);
+        let Some((text, first)) = extra.next() else { return };
+        let last = extra.last().map_or(first.span, |(_, word)| word.span);
+        let message = format!("`{text}` has no meaning after `{}`", keyword.name);
+        let finding = Diagnostic::new(codes::EXTRA_WORDS, first.span.to(last), message)
+            .label("ignored")
+            .help("one setting stands on one line; put `#` before a comment");
+        self.tell(statement, finding);
+    }
+
+    fn note_effect(&mut self, keyword: &'static Keyword, span: TextSpan) {
+        if keyword.effect != Effect::Works
+            && !self.without_effect.iter().any(|(other, _)| other.key == keyword.key)
+        {
+            self.without_effect.push((keyword, span));
+        }
+    }
+
+    /// Reports keywords without effect, each once.
+    pub(crate) fn report_without_effect(&mut self) {
+        for (keyword, span) in std::mem::take(&mut self.without_effect) {
+            let name = keyword.name;
+            let (code, message): (&'static Code, _) = match keyword.effect {
+                Effect::Works => continue,
+                Effect::NotYet => {
+                    (codes::NOT_YET, format!("`{name}` is accepted, without effect yet"))
+                }
+                Effect::Moot(why) => (
+                    codes::WITHOUT_EFFECT,
+                    format!("`{name}` is accepted, without effect here: {why}"),
+                ),
+                Effect::OutOfScope => {
+                    (codes::OUT_OF_SCOPE, format!("`{name}` is skipped: it isn't part of VRRP"))
+                }
+            };
+            self.findings.push(Diagnostic::new(code, span, message));
+        }
+    }
+
+    /// Adds a finding, with how its statement came about.
+    fn tell(&mut self, statement: Statement<'_>, mut finding: Diagnostic) {
+        if let Some(context) = statement.context() {
+            let values = &context.values;
+            let what = if values.is_empty() {
+                "expanded from here".to_owned()
+            } else {
+                format!("expanded from here, with {values}")
+            };
+            finding = finding.related(context.used, what);
+        }
+        self.findings.push(finding);
+    }
+}
+
+fn takes_block(shape: Shape) -> bool {
+    matches!(shape, Shape::Block(..) | Shape::Lines(_) | Shape::Words(_) | Shape::Anything)
+}

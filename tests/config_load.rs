@@ -1,0 +1,71 @@
+//! Configurations in files and in memory, read as the daemon reads them.
+
+use std::path::Path;
+
+use viprd::config::{self, Loaded, MemoryFiles, Options, OsFiles, Severity};
+use viprd::vrrp::Preempt;
+
+fn load(text: &str) -> Loaded {
+    let files = MemoryFiles::new().with("/etc/test.conf", text);
+    config::load(Path::new("/etc/test.conf"), &files, &Options::default())
+}
+
+fn lines(loaded: &Loaded) -> Vec<String> {
+    let found = &loaded.diagnostics;
+    found.iter().map(|finding| found.one_line(finding)).collect()
+}
+
+fn instance(inside: &str) -> String {
+    format!("vrrp_instance A {{\n interface eth0\n virtual_router_id 5\n{inside}\n}}\n")
+}
+
+#[test]
+fn the_seeds_files_are_read_unchanged() {
+    for (file, priority) in [("case-a.conf", 101), ("case-b.conf", 101)] {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/config/valid").join(file);
+        let loaded = config::load(&path, &OsFiles, &Options::default());
+        let errors = loaded.diagnostics.count(Severity::Error);
+        assert_eq!(errors + loaded.diagnostics.count(Severity::Warning), 0, "{:?}", lines(&loaded));
+        let configuration = loaded.configuration.unwrap();
+        let [router] = &configuration.routers[..] else { panic!("one router") };
+        assert_eq!((&*router.name, router.vrid.get(), router.priority), ("VI_1", 51, priority));
+        assert_eq!(configuration.links.name(router.link), "eth0");
+        let tracked: Vec<_> =
+            router.tracked_links.iter().map(|&l| configuration.links.name(l)).collect();
+        assert_eq!(tracked, ["eth1"]);
+        let [address] = &router.addresses[..] else { panic!("one address") };
+        assert_eq!(address.to_string(), "192.168.122.50/24");
+        assert_eq!(address.broadcast.unwrap().to_string(), "192.168.122.255");
+        assert_eq!(configuration.links.name(address.link), "eth1");
+        assert_eq!(address.label.as_deref(), Some("eth1:0"));
+        assert_eq!(router.preempt, Preempt::After(viprd::base::Span::ZERO));
+    }
+}
+
+#[test]
+fn one_fault_is_told_once_and_the_rest_lives() {
+    for (text, code, place) in [
+        (instance(" virtual_ipaddress {\n  10.0.0.5\n"), "E021", "4:20"),
+        (instance("virtual_ipaddress {\n 10.0.0.500\n}"), "E035", "5:2"),
+        ("vrrp_instance A {\ninterface eth0\nvirtual_router_id 0\n}".into(), "E032", "3:19"),
+        ("vrrp_instance A {\ninterface eth0\nvirtual_router_id 256\n}".into(), "E032", "3:19"),
+        (instance("prioritty 3"), "W020", "4:1"),
+        (instance("priority"), "E030", "4:9"),
+        (instance("frob {\n a b\n { c\n}\n}"), "W020", "4:1"),
+    ] {
+        let text =
+            format!("{text}\nvrrp_instance B {{\n interface eth1\n virtual_router_id 7\n}}\n");
+        let loaded = load(&text);
+        let told: Vec<_> =
+            lines(&loaded).into_iter().filter(|line| !line.contains("note[")).collect();
+        assert_eq!(told.len(), 1, "{text}\n{told:#?}");
+        assert!(
+            told[0].contains(code) && told[0].starts_with(&format!("/etc/test.conf:{place}:")),
+            "{told:?}"
+        );
+        let names: Vec<_> =
+            loaded.configuration.unwrap().routers.iter().map(|r| r.name.clone()).collect();
+        assert!(names.contains(&"B".into()), "{text}: {names:?}");
+    }
+}
