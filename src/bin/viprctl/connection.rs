@@ -1,7 +1,7 @@
 //! The conversation with viprd, and how it can fail.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +10,9 @@ use viprd::control::{ErrorCode, ErrorRecord, Record, Request};
 
 /// How long viprd may keep silent. It answers within a turn of its loop, so this is generous.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest record that is taken: far beyond a router with all addresses that a link can carry.
+const MAX_RECORD: u64 = 64 * 1024 * 1024;
 
 /// A connection to viprd.
 #[derive(Debug)]
@@ -84,10 +87,16 @@ impl Answer<'_> {
     /// The next record; `None` after the last.
     fn read(&mut self) -> Result<Option<Record>, Failure> {
         self.line.clear();
-        if let Err(error) = self.connection.stream.read_until(b'\n', &mut self.line) {
+        let mut stream = self.connection.stream.by_ref().take(MAX_RECORD);
+        let read = stream.read_until(b'\n', &mut self.line);
+        let too_long = stream.limit() == 0;
+        if let Err(error) = read {
             return Err(self.connection.unavailable(error));
         }
         if self.line.last() != Some(&b'\n') {
+            if too_long {
+                return Err(Failure::Strange("viprd's answer has a line without end".into()));
+            }
             return Err(self.connection.unavailable(ErrorKind::UnexpectedEof.into()));
         }
         match serde_json::from_slice(&self.line) {
