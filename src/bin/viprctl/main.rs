@@ -1,2 +1,73 @@
-//! Not built yet.
-fn main() {}
+//! `viprctl`: what an operator asks a running viprd. Arguments → request → text or JSON → exit code.
+
+mod args;
+mod connection;
+mod json;
+mod table;
+mod text;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+use args::{Args, Command, Parsed};
+use connection::{Connection, Failure};
+use viprd::control::Record;
+
+/// Wrong arguments (`sysexits.h`, `EX_USAGE`).
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = match args::parse(std::env::args_os()) {
+        Parsed::Run(args) => args,
+        Parsed::Help(text) => {
+            // Whoever closed the pipe has read enough of it.
+            let _ = io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Parsed::Wrong(text) => {
+            eprint!("{text}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let done = run(&args, &mut out).and_then(|()| Ok(out.flush()?));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::ReaderLeft) => ExitCode::SUCCESS, // `viprctl status | head`
+        Err(failure) => {
+            if let (true, Failure::Refused(error)) = (args.json, &failure) {
+                let refused = json::write(&mut out, &Record::Error(error.clone()));
+                let _ = refused.and_then(|()| Ok(out.flush()?)); // the exit code says the rest
+            }
+            eprintln!("viprctl: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Asks, and writes the answer as it comes.
+fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    if let (Command::Version(_), false) = (&args.command, args.json) {
+        // Before asking: this much is true even if nobody answers.
+        writeln!(out, "viprctl {}", env!("CARGO_PKG_VERSION"))?;
+    }
+    let mut connection = Connection::open(&args.socket)?;
+    let answer = connection.ask(&args.command.request())?;
+    match (&args.command, args.json) {
+        (Command::Status(_), true) => json::array(out, answer),
+        (Command::Stats(stats), true) if stats.name.is_none() => json::stats(out, answer),
+        (Command::Version(_), true) => json::version(out, answer),
+        (_, true) => json::one(out, answer),
+        (Command::Status(_), false) => text::status(out, answer, colours()),
+        (Command::Show(_), false) => text::show(out, answer),
+        (Command::Stats(stats), false) => text::stats(out, answer, stats.name.is_some()),
+        (Command::Version(_), false) => text::version(out, answer),
+    }
+}
+
+/// Whether states may be coloured: for people at a terminal who have not said no (no-color.org).
+fn colours() -> bool {
+    io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
