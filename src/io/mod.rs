@@ -4,6 +4,10 @@
 //! The [`Io`] trait is the ring as everyone above sees it: start receiving, queue sends, take one
 //! turn, look at what completed. `uring` does it with one io_uring; `epoll` imitates the same
 //! completions for kernels that have none. Nothing above this room can tell which one runs.
+//! [`open`] chooses.
+//!
+//! Beside it stand what the descriptors come from ([`sockets`], [`signals`]), the [`clock`], and
+//! what a [`process`] does to itself.
 
 pub mod clock;
 mod epoll;

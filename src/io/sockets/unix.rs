@@ -227,6 +227,7 @@ fn has_gone(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Shutdown;
     use std::process;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -277,7 +278,11 @@ mod tests {
     fn control_socket_replaces_a_stale_one_only() {
         let place = Place::new();
         let path = place.at("control.sock");
-        drop(UnixListener::bind(&path).unwrap());
+        // Closing alone would do, were there no other tests that start processes: these hold each
+        // descriptor for a moment.
+        let stale = UnixStream::from(OwnedFd::from(UnixListener::bind(&path).unwrap()));
+        stale.shutdown(Shutdown::Both).unwrap();
+        drop(stale);
         assert!(path.exists());
         let socket = ControlSocket::bind(&path, 0o600).unwrap();
         let error = ControlSocket::bind(&path, 0o600).unwrap_err();
@@ -333,6 +338,7 @@ mod tests {
         assert_eq!(log.recv(&mut bytes).unwrap(), 5);
         assert!(syslog.send(second(11), b"at once"));
 
+        log.shutdown(Shutdown::Both).unwrap();
         drop(log);
         fs::remove_file(&path).unwrap();
         assert!(!syslog.send(second(13), b"it has gone"));

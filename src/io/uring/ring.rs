@@ -245,3 +245,41 @@ fn missing_feature(parameters: &Parameters) -> Option<&'static str> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Span;
+
+    /// Kernels before 6.12 only know how long to wait, not until when.
+    #[test]
+    fn relative_deadlines_are_kept_as_absolute_ones() {
+        let mut ring = Ring::new().unwrap();
+        for absolute in [ring.absolute, false] {
+            ring.absolute = absolute;
+            let deadline = clock::now() + Span::from_millis(5);
+            let mut waits = 0;
+            while clock::now() < deadline {
+                ring.enter(deadline, true).unwrap();
+                waits += 1;
+            }
+            assert!(waits <= 2, "one wait, or one more after a signal: {waits}");
+        }
+    }
+
+    #[test]
+    fn causes_are_told_in_one_line() {
+        for (errno, part) in [
+            (libc::ENOSYS, "no io_uring"),
+            (libc::EPERM, "forbids it"),
+            (libc::EINVAL, "6.1"),
+            (libc::ENOMEM, "locked"),
+            (libc::EMFILE, "open files"),
+            (libc::EIO, "io_uring_setup"),
+        ] {
+            let text =
+                with_cause(io::Error::from_raw_os_error(errno), "io_uring_setup").to_string();
+            assert!(text.contains(part) && !text.contains('\n'), "{text}");
+        }
+    }
+}
