@@ -131,4 +131,16 @@ mod tests {
         assert!(matches!(parse(words("failover --speed 3")), Parsed::Wrong(_)));
         assert!(matches!(parse(words("")), Parsed::Wrong(_)));
     }
+    #[test]
+    fn the_manual_page_knows_every_option() {
+        let manual = include_str!("../../../man/viprlab.1");
+        let Parsed::Help(help) = parse(words("failover --help")) else { panic!("no help") };
+        let options = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+        let options: Vec<&str> =
+            options.map(|rest| rest.split([' ', ',']).next().unwrap_or(rest)).collect();
+        assert!(options.contains(&"advert-int"), "{options:?}");
+        for option in options {
+            assert!(manual.contains(&format!("Fl -{option}")), "--{option} is not in the manual");
+        }
+    }
 }
