@@ -177,10 +177,8 @@ impl Engine {
             return;
         };
         let router = &self.routers[id.index()];
-        if matches!(router.state, State::Initialize { .. }) {
-            return;
-        }
-        let Some(own_address) = self.links.primary_ipv4(router.link) else { return };
+        // Without an address of its own it is in Initialize, where every rank is ignored alike.
+        let own_address = self.links.primary_ipv4(router.link).unwrap_or(Ipv4Addr::UNSPECIFIED);
         if let Some(notice) = self.details[id.index()].check(router, own_address, advert) {
             self.actions.push_back(Action::Notice { router: id, notice: notice.0 });
             if notice.1 == Verdict::Drop {
