@@ -140,7 +140,13 @@ impl Engine {
     }
 
     /// An interface has changed.
+    ///
+    /// If it has another index than before, it was deleted and made again between two reports.
+    /// Whatever was on it went with it, so the routers on it go through FAULT.
     pub fn on_link(&mut self, now: Instant, change: &LinkChange) {
+        if self.links.replaces(change) {
+            self.on_link(now, &LinkChange { facts: None, ..*change });
+        }
         self.links.apply(change);
         if !self.started {
             return;
