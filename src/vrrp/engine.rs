@@ -140,7 +140,13 @@ impl Engine {
     }
 
     /// An interface has changed.
+    ///
+    /// If it has another index than before, it was deleted and made again between two reports.
+    /// Whatever was on it went with it, so the routers on it go through FAULT.
     pub fn on_link(&mut self, now: Instant, change: &LinkChange) {
+        if self.links.replaces(change) {
+            self.on_link(now, &LinkChange { facts: None, ..*change });
+        }
         self.links.apply(change);
         if !self.started {
             return;
@@ -177,10 +183,8 @@ impl Engine {
             return;
         };
         let router = &self.routers[id.index()];
-        if matches!(router.state, State::Initialize { .. }) {
-            return;
-        }
-        let Some(own_address) = self.links.primary_ipv4(router.link) else { return };
+        // Without an address of its own it is in Initialize, where every rank is ignored alike.
+        let own_address = self.links.primary_ipv4(router.link).unwrap_or(Ipv4Addr::UNSPECIFIED);
         if let Some(notice) = self.details[id.index()].check(router, own_address, advert) {
             self.actions.push_back(Action::Notice { router: id, notice: notice.0 });
             if notice.1 == Verdict::Drop {

@@ -55,6 +55,14 @@ impl Links {
         }
     }
 
+    /// Whether `change` is about another interface than the one that had the name before.
+    pub(super) fn replaces(&self, change: &LinkChange) -> bool {
+        match (&self.links[change.link.index()].facts, &change.facts) {
+            (Some(old), Some(new)) => old.ifindex != new.ifindex,
+            _ => false,
+        }
+    }
+
     /// Takes note of a change.
     pub(super) fn apply(&mut self, change: &LinkChange) {
         let link = &mut self.links[change.link.index()];
