@@ -21,9 +21,10 @@
 //!   `promote_secondaries` is on). It is put back without a word;
 //! * any other deletion is someone else's: [`Fact::AddressLost`].
 //!
-//! Events about IPv6 addresses carry neither port nor number (seen on Linux 6.18). There the next
-//! event of the expected kind counts as the echo, and one of the other kind meanwhile is *doubt*,
-//! which a dump removes.
+//! Events about IPv6 addresses carry neither port nor number (seen on Linux 6.18). There our own
+//! deletions that the monitor has yet to tell of are counted: each makes one event, so as many are
+//! not someone else's. Where the count may be wrong because something was lost, a deletion that it
+//! explains away leaves *doubt*, which a dump removes.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -57,14 +58,16 @@ struct Entry {
     known: Option<IfIndex>,
     /// The same as the monitor's stream of events alone tells.
     heard: Option<IfIndex>,
-    /// Our last request for it, if it made a change that the monitor has yet to echo.
+    /// IPv4: our last request for it, if it made a change that the monitor has yet to echo.
     unheard: Option<u32>,
+    /// IPv6: how many deletions are known of that the monitor has yet to tell of.
+    unheard_deletions: u16,
+    /// That number may be too high.
+    uncertain: bool,
     /// The request that waits for its answer.
     flight: Option<Flight>,
     /// The last request's sequence number; 0: none yet.
     last_seq: u32,
-    /// Whether that request was to add it.
-    last_add: bool,
     /// We added it, so it is ours to remove.
     ours: bool,
     /// What is there was added with another label, broadcast address or scope.
@@ -155,7 +158,7 @@ pub(super) struct Reconciler {
     /// Requests without their answer.
     in_flight: usize,
     leftovers: Leftovers,
-    /// An IPv6 event that may or may not be an echo: a dump has to tell.
+    /// A deletion that may or may not have been our own: a dump has to tell.
     doubt: bool,
 }
 
@@ -170,6 +173,13 @@ struct Leftovers {
 pub(super) type Facts = VecDeque<Fact>;
 
 impl Entry {
+    /// The monitor has yet to tell of a deletion. Of IPv4 addresses that is known otherwise.
+    fn expect_deletion(&mut self, really: bool) {
+        if really && self.address.ip.is_ipv6() {
+            self.unheard_deletions = self.unheard_deletions.saturating_add(1);
+        }
+    }
+
     fn wanted(&self) -> bool {
         self.claims.iter().any(|claim| claim.wish == Wish::Set)
     }
@@ -237,9 +247,10 @@ impl Reconciler {
             known: None,
             heard: None,
             unheard: None,
+            unheard_deletions: 0,
+            uncertain: false,
             flight: None,
             last_seq: 0,
-            last_add: false,
             ours: false,
             outdated: false,
             leftover: false,
@@ -499,8 +510,10 @@ impl Reconciler {
                 continue;
             };
             if entry.known == Some(at) {
-                (entry.known, entry.ours, entry.unheard) = (None, false, None);
+                (entry.known, entry.ours) = (None, false);
             }
+            // All that there was to hear of it has been heard.
+            (entry.unheard, entry.unheard_deletions) = (None, 0);
             if entry.heard == Some(at) {
                 entry.heard = None;
             }
@@ -564,20 +577,22 @@ impl Reconciler {
         facts: &mut Facts,
     ) {
         let entry = &mut self.entries[id.0 as usize];
-        let anonymous = entry.address.ip.is_ipv6();
         let before = entry.heard;
         entry.heard = present.then_some(at);
+        if entry.unheard_deletions > 0 {
+            // Older than our last deletion, or that itself.
+            if !present {
+                entry.unheard_deletions -= 1;
+                self.doubt |= entry.uncertain && entry.known.is_some();
+            }
+            return;
+        }
         if let Some(flight) = &mut entry.flight {
-            flight.echoed |= anonymous && present == flight.add;
+            flight.echoed |= entry.address.ip.is_ipv6() && present == flight.add;
             flight.returned |= present && before.is_none();
             return;
         }
         if entry.unheard.is_some() {
-            match anonymous {
-                false => {}
-                true if present == entry.last_add => entry.unheard = None,
-                true => self.doubt = true,
-            }
             return;
         }
         match (entry.known, present) {
@@ -646,7 +661,7 @@ impl Reconciler {
                     (false, at)
                 }
             };
-            (entry.last_seq, entry.last_add, entry.unheard) = (seq, add, None);
+            (entry.last_seq, entry.unheard) = (seq, None);
             let (echoed, returned, void, lost) = (false, false, false, false);
             entry.flight = Some(Flight { seq, add, at, echoed, returned, void, lost });
             self.in_flight += 1;
@@ -676,13 +691,16 @@ impl Reconciler {
         self.in_flight -= 1;
         let there = Some(flight.at);
         let place = self.places.get(entry.address.link.index()).and_then(|place| place.at);
+        let numbered = entry.address.ip.is_ipv4();
+        let echo = (!flight.echoed && numbered).then_some(seq);
         let mut refused = None;
         match (flight.add, error) {
             _ if flight.void => (entry.known, entry.ours) = (None, false),
             (true, 0 | libc::EEXIST) => {
+                // Once the echo has been heard, what was heard last is the latest there is.
                 entry.known = if flight.echoed { entry.heard } else { there };
                 entry.ours = entry.known.is_some();
-                entry.unheard = (!flight.echoed && error == 0).then_some(seq);
+                entry.unheard = echo.filter(|_| error == 0);
             }
             (true, _) => {
                 (entry.known, entry.ours) = (entry.heard, false);
@@ -695,12 +713,15 @@ impl Reconciler {
             (false, 0) => {
                 entry.known = if flight.echoed { entry.heard } else { None };
                 entry.ours = false;
-                entry.unheard = (!flight.echoed).then_some(seq);
+                entry.unheard = echo;
+                entry.expect_deletion(!flight.echoed);
             }
             // It wasn't there: what was asked for is so.
             (false, libc::EADDRNOTAVAIL | libc::ENODEV) => {
                 entry.known = if flight.returned { entry.heard } else { None };
                 entry.ours = false;
+                // Someone else was faster, and the monitor will tell.
+                entry.expect_deletion(!flight.returned && entry.heard.is_some());
             }
             (false, _) => {
                 entry.parked = true;
@@ -735,6 +756,10 @@ impl Reconciler {
         for entry in &mut self.entries {
             if entry.unheard.is_some_and(|unheard| is_before(unheard, seq)) {
                 entry.unheard = None;
+            }
+            entry.uncertain |= entry.unheard_deletions > 0;
+            if is_before(entry.last_seq, seq) {
+                (entry.unheard_deletions, entry.uncertain) = (0, false);
             }
         }
     }
@@ -773,6 +798,8 @@ impl Reconciler {
                 self.in_flight -= 1;
                 (entry.known, entry.heard, entry.unheard) = (now, now, None);
                 entry.ours = now.is_some();
+                entry.expect_deletion(!flight.add && now.is_none() && !flight.echoed);
+                entry.uncertain = true;
                 if !flight.add && entry.leftover {
                     let gone = now.is_none();
                     (entry.leftover, entry.ours) = (!gone, false);
@@ -788,9 +815,6 @@ impl Reconciler {
                 continue;
             }
             entry.heard = now;
-            if entry.address.ip.is_ipv6() {
-                entry.unheard = None;
-            }
             match (entry.known, now) {
                 _ if !self.ready => entry.known = now,
                 (Some(at), None) => self.lost(id, is_up(at), facts),
