@@ -365,8 +365,8 @@ impl Timer {
         }
     }
 
-    /// Sets the timer to `deadline`, with a system call only if that is another than before. Whether
-    /// there is anything to wait for: false if the deadline has passed.
+    /// Sets the timer to `deadline`, with a system call only if that is another than before.
+    /// Whether there is anything to wait for: false if the deadline has passed.
     ///
     /// The timer is never read. Each expiry of it is an edge, which is all that is wanted.
     fn arm(&mut self, deadline: Instant) -> io::Result<bool> {
