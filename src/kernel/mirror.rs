@@ -26,8 +26,6 @@ pub(super) struct Device {
     pub(super) name: Name,
     /// The configuration's name for it, while it bears that name.
     pub(super) link: Option<LinkId>,
-    /// The last such name: addresses that we put there under it are still found by it.
-    pub(super) last_link: Option<LinkId>,
     /// `IFF_…`
     pub(super) flags: u32,
     hardware: u16,
@@ -118,6 +116,11 @@ impl Device {
     /// How many real addresses it has.
     pub(super) fn reals(&self) -> usize {
         self.reals.len()
+    }
+
+    /// Whether a real address is on it.
+    pub(super) fn holds(&self, key: &RealKey) -> bool {
+        self.reals.contains_key(key)
     }
 
     fn learn(&mut self, link: &Link<'_>) {

@@ -24,9 +24,13 @@
 
 mod conversation;
 mod mirror;
+#[cfg(test)]
+mod model;
 mod reader;
 mod reconciler;
 mod request;
+#[cfg(test)]
+mod simulation;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -356,6 +360,9 @@ impl Host {
         if buffer.len() < request::LONGEST {
             return None;
         }
+        if self.reconciler.take_doubt() {
+            self.conversation.want_dump();
+        }
         let mut writer = Writer::new(buffer);
         let to = match (self.conversation.barrier, self.conversation.dump) {
             (Barrier::ToSend { .. }, _) => {
@@ -402,11 +409,19 @@ impl Host {
         self.reconciler.is_quiet()
     }
 
-    /// Whether a virtual address is on its interface.
+    /// Whether an address is on its interface, whoever put it there.
     pub fn is_present(&self, address: &VirtualAddress) -> bool {
-        self.reconciler
-            .find(address.link, address.ip, address.prefix_len)
-            .is_some_and(|id| self.reconciler.known_at(id).is_some())
+        let &VirtualAddress { link, ip, prefix_len, .. } = address;
+        let Some(at) = self.links.get(link.index()).and_then(|watched| watched.device) else {
+            return false;
+        };
+        match self.reconciler.find(link, ip, prefix_len) {
+            Some(id) => self.reconciler.known_at(id) == Some(at),
+            None => {
+                let key = RealKey { ip, prefix_len, peer: None };
+                self.mirror.device(at).is_some_and(|device| device.holds(&key))
+            }
+        }
     }
 
     /// What is known of a watched interface; `None` if no such interface exists.
@@ -495,16 +510,18 @@ impl Host {
         let Some(device) = self.mirror.link_gone(ifindex, source) else {
             return;
         };
-        if let Some(last) = device.last_link {
-            self.reconciler.device_gone(last, ifindex);
+        for id in self.reconciler.astray_on(ifindex) {
+            self.reconciler.device_gone(id, ifindex);
+            self.reconciler.review(id, &mut self.facts);
         }
-        match (device.link, device.last_link) {
-            (Some(link), _) => {
-                self.unbind(link);
-                self.report(link);
+        if let Some(link) = device.link {
+            for number in 0..self.reconciler.entries_of(link).len() {
+                if let Some(&id) = self.reconciler.entries_of(link).get(number) {
+                    self.reconciler.device_gone(id, ifindex);
+                }
             }
-            (None, Some(last)) => self.reconciler.review_link(last, false, &mut self.facts),
-            (None, None) => {}
+            self.unbind(link);
+            self.report(link);
         }
     }
 
@@ -513,13 +530,13 @@ impl Host {
             return;
         };
         let (link, up) = (device.link, device.is_wanted_up());
-        if let Some(id) = self.virtual_entry(address, link.or(device.last_link)) {
+        let entries = self.virtual_entries(address, link);
+        for id in entries.into_iter().flatten() {
             let mark = (self.mirror.generation(), up);
             let facts = &mut self.facts;
             self.reconciler.heard(id, address.ifindex, present, origin, mark, facts);
-            if self.reconciler.take_doubt() {
-                self.conversation.want_dump();
-            }
+        }
+        if entries != [None; 2] {
             return;
         }
         match present {
@@ -653,14 +670,15 @@ impl Host {
             return;
         };
         let link = device.link;
-        match self.virtual_entry(address, link.or(device.last_link)) {
-            Some(id) => self.reconciler.seen(id, address.ifindex, self.mirror.generation()),
-            None => {
-                let shadow = link.is_some_and(|link| self.is_virtual(link, address.ip));
-                self.mirror.real(address, shadow, Source::Page);
-                if let Some(link) = link {
-                    self.report(link);
-                }
+        let entries = self.virtual_entries(address, link);
+        for id in entries.into_iter().flatten() {
+            self.reconciler.seen(id, address.ifindex, self.mirror.generation());
+        }
+        if entries == [None; 2] {
+            let shadow = link.is_some_and(|link| self.is_virtual(link, address.ip));
+            self.mirror.real(address, shadow, Source::Page);
+            if let Some(link) = link {
+                self.report(link);
             }
         }
     }
@@ -736,13 +754,17 @@ impl Host {
         }
     }
 
-    /// The entry that a message about an address is about, if it is about a virtual one.
-    fn virtual_entry(&self, address: &Address, link: Option<LinkId>) -> Option<EntryId> {
+    /// The entries that a message about an address is about, if it is about a virtual one: the one
+    /// of the interface's link, and one that was put there when it had another name.
+    fn virtual_entries(&self, address: &Address, link: Option<LinkId>) -> [Option<EntryId>; 2] {
         if address.peer.is_some() {
-            return None;
+            return [None; 2];
         }
-        let id = self.reconciler.find(link?, address.ip, address.prefix_len)?;
-        self.reconciler.concerns(id, address.ifindex).then_some(id)
+        let &Address { ifindex, ip, prefix_len, .. } = address;
+        [
+            link.and_then(|link| self.reconciler.find(link, ip, prefix_len)),
+            self.reconciler.find_astray(ifindex, ip, prefix_len),
+        ]
     }
 
     /// An interface bears a watched name now.
@@ -757,7 +779,7 @@ impl Host {
         else {
             return;
         };
-        (device.link, device.last_link) = (Some(link), Some(link));
+        device.link = Some(link);
         watched.device = Some(ifindex);
         for number in 0..self.reconciler.entries_of(link).len() {
             if let Some(&id) = self.reconciler.entries_of(link).get(number) {
@@ -778,11 +800,12 @@ impl Host {
         };
         if let Some(device) = self.mirror.device_mut(ifindex) {
             device.link = None;
+            // Renamed, not gone.
             for number in 0..self.reconciler.entries_of(link).len() {
                 let Some(&id) = self.reconciler.entries_of(link).get(number) else {
                     continue;
                 };
-                if self.reconciler.give_up(id, ifindex)
+                if self.reconciler.leave(id, ifindex)
                     && let Some(address) = self.reconciler.address(id)
                 {
                     self.mirror.real(&as_real(address, ifindex), false, Source::Event);

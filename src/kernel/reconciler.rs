@@ -81,6 +81,8 @@ struct Entry {
     configured: bool,
     /// It is in the queue.
     queued: bool,
+    /// It has to do with an interface that bears its link's name no more.
+    astray: Option<IfIndex>,
     /// Generations of the last event or answer, and of the last page that showed it.
     touched: u32,
     seen: u32,
@@ -96,10 +98,19 @@ struct Flight {
     echoed: bool,
     /// It has appeared again, by another's hand, since it was sent.
     returned: bool,
+    /// It has been removed since, by another's hand.
+    removed: bool,
     /// The interface is gone: whatever the answer says, the address is not there.
     void: bool,
     /// The answer is lost; a dump will tell.
     lost: bool,
+}
+
+impl Flight {
+    fn new(seq: u32, add: bool, at: IfIndex) -> Self {
+        let (echoed, returned, removed, void, lost) = (false, false, false, false, false);
+        Flight { seq, add, at, echoed, returned, removed, void, lost }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +166,8 @@ pub(super) struct Reconciler {
     places: Vec<Place>,
     owners: HashMap<u32, Owner>,
     queue: VecDeque<EntryId>,
+    /// The entries whose address is still on an interface that has been renamed.
+    astray: HashMap<(IfIndex, IpAddr, u8), EntryId>,
     /// Requests without their answer.
     in_flight: usize,
     leftovers: Leftovers,
@@ -173,6 +186,15 @@ struct Leftovers {
 pub(super) type Facts = VecDeque<Fact>;
 
 impl Entry {
+    /// Whether anything about it is or may be on that interface, or is still to be heard from there.
+    fn refers_to(&self, at: IfIndex) -> bool {
+        self.known == Some(at)
+            || self.heard == Some(at)
+            || self.flight.is_some_and(|flight| flight.at == at)
+            || self.unheard.is_some()
+            || self.unheard_deletions > 0
+    }
+
     /// The monitor has yet to tell of a deletion. Of IPv4 addresses that is known otherwise.
     fn expect_deletion(&mut self, really: bool) {
         if really && self.address.ip.is_ipv6() {
@@ -222,17 +244,6 @@ impl Reconciler {
         self.index.get(&Key { link, ip, prefix_len }).copied()
     }
 
-    /// Whether an event about `at` is about this entry: a link's former interface may have an
-    /// address of the same name that isn't ours.
-    pub(super) fn concerns(&self, id: EntryId, at: IfIndex) -> bool {
-        let Some(entry) = self.entry(id) else {
-            return false;
-        };
-        entry.known == Some(at)
-            || entry.flight.is_some_and(|flight| flight.at == at)
-            || self.place_of(entry) == Some(at)
-    }
-
     /// The entry of `address`, made if there is none; `true` if it was.
     pub(super) fn entry_for(&mut self, address: &VirtualAddress) -> (EntryId, bool) {
         let key = Key { link: address.link, ip: address.ip, prefix_len: address.prefix_len };
@@ -257,6 +268,7 @@ impl Reconciler {
             parked: false,
             configured: false,
             queued: false,
+            astray: None,
             touched: 0,
             seen: 0,
             seen_at: IfIndex(0),
@@ -288,17 +300,31 @@ impl Reconciler {
         }
     }
 
-    /// The entry's address is none of ours, and its interface no longer that of its link: gives
-    /// it up, and says that there is something to give.
-    pub(super) fn give_up(&mut self, id: EntryId, at: IfIndex) -> bool {
-        let Some(entry) = self.entry_mut(id) else {
+    /// The entry's link is about to lose its interface `at` to another name. An address there that
+    /// isn't ours is nothing to this entry any more; says so. One that is ours goes astray: it is
+    /// still to be found until it is gone.
+    pub(super) fn leave(&mut self, id: EntryId, at: IfIndex) -> bool {
+        let Some(entry) = self.entries.get_mut(id.0 as usize) else {
             return false;
         };
-        let gives = entry.known == Some(at) && !entry.ours && entry.flight.is_none();
-        if gives {
+        if entry.known == Some(at) && !entry.ours && entry.flight.is_none() {
             (entry.known, entry.heard) = (None, None);
+            return true;
         }
-        gives
+        if entry.refers_to(at) {
+            let key = (at, entry.address.ip, entry.address.prefix_len);
+            entry.astray = Some(at);
+            self.astray.insert(key, id);
+        }
+        false
+    }
+
+    /// The entry whose address is on the interface `at`, although that isn't its link's (any more).
+    pub(super) fn find_astray(&self, at: IfIndex, ip: IpAddr, prefix_len: u8) -> Option<EntryId> {
+        match self.astray.is_empty() {
+            true => None,
+            false => self.astray.get(&(at, ip, prefix_len)).copied(),
+        }
     }
 
     /// The entries of a link, in no order.
@@ -343,6 +369,7 @@ impl Reconciler {
             let idle = !entry.configured
                 && entry.claims.is_empty()
                 && entry.flight.is_none()
+                && entry.astray.is_none()
                 && !entry.queued
                 && !entry.ours
                 && !entry.leftover;
@@ -499,30 +526,31 @@ impl Reconciler {
         self.review_link(link, at.is_some(), facts);
     }
 
-    /// An interface that bears or bore a link's name is gone, with all its addresses. A review of
-    /// the link has to follow.
-    pub(super) fn device_gone(&mut self, link: LinkId, at: IfIndex) {
-        let Some(place) = self.places.get(link.index()) else {
+    /// An interface is gone, with all addresses of the entry that were on it. A review of its link
+    /// has to follow.
+    pub(super) fn device_gone(&mut self, id: EntryId, at: IfIndex) {
+        let Some(entry) = self.entry_mut(id) else {
             return;
         };
-        for &id in &place.entries {
-            let Some(entry) = self.entries.get_mut(id.0 as usize) else {
-                continue;
-            };
-            if entry.known == Some(at) {
-                (entry.known, entry.ours) = (None, false);
-            }
-            // All that there was to hear of it has been heard.
-            (entry.unheard, entry.unheard_deletions) = (None, 0);
-            if entry.heard == Some(at) {
-                entry.heard = None;
-            }
-            if let Some(flight) = &mut entry.flight
-                && flight.at == at
-            {
-                flight.void = true;
-            }
+        if entry.known == Some(at) {
+            (entry.known, entry.ours) = (None, false);
         }
+        if entry.heard == Some(at) {
+            entry.heard = None;
+        }
+        if let Some(flight) = &mut entry.flight
+            && flight.at == at
+        {
+            flight.void = true;
+        }
+        // All that there was to hear of it has been heard.
+        (entry.unheard, entry.unheard_deletions) = (None, 0);
+    }
+
+    /// The entries that are astray on that interface.
+    pub(super) fn astray_on(&self, at: IfIndex) -> Vec<EntryId> {
+        let there = |((on, ..), id): (&(IfIndex, IpAddr, u8), &EntryId)| (*on == at).then_some(*id);
+        self.astray.iter().filter_map(there).collect()
     }
 
     /// The monitor tells that the address is on the interface `at`, or is there no more. `up`:
@@ -539,10 +567,11 @@ impl Reconciler {
         let Some(entry) = self.entries.get_mut(id.0 as usize) else {
             return;
         };
+        let before = entry.heard;
+        entry.heard = present.then_some(at);
         entry.touched = generation;
         match origin {
             Origin::Own(seq) if seq == entry.last_seq => {
-                entry.heard = present.then_some(at);
                 entry.unheard = None;
                 if let Some(flight) = &mut entry.flight {
                     flight.echoed = true;
@@ -550,12 +579,9 @@ impl Reconciler {
             }
             Origin::Own(seq) if entry.last_seq != 0 && is_before(seq, entry.last_seq) => {}
             Origin::Own(_) => {
-                entry.heard = present.then_some(at);
                 entry.unheard = None;
-                if entry.flight.is_some() {
-                    return;
-                }
                 match (entry.known, present) {
+                    _ if entry.flight.is_some() => {}
                     (Some(known), false) if known == at => {
                         (entry.known, entry.ours) = (None, false);
                         self.review(id, facts);
@@ -564,7 +590,13 @@ impl Reconciler {
                     _ => {}
                 }
             }
-            Origin::Unknown => self.heard_from_others(id, at, present, up, facts),
+            Origin::Unknown => {
+                let new = present && before.is_none();
+                self.heard_from_others(id, at, (present, new), up, facts);
+            }
+        }
+        if self.entries[id.0 as usize].astray.is_some() {
+            self.review(id, facts);
         }
     }
 
@@ -572,13 +604,11 @@ impl Reconciler {
         &mut self,
         id: EntryId,
         at: IfIndex,
-        present: bool,
+        (present, new): (bool, bool),
         up: bool,
         facts: &mut Facts,
     ) {
         let entry = &mut self.entries[id.0 as usize];
-        let before = entry.heard;
-        entry.heard = present.then_some(at);
         if entry.unheard_deletions > 0 {
             // Older than our last deletion, or that itself.
             if !present {
@@ -589,24 +619,27 @@ impl Reconciler {
         }
         if let Some(flight) = &mut entry.flight {
             flight.echoed |= entry.address.ip.is_ipv6() && present == flight.add;
-            flight.returned |= present && before.is_none();
+            flight.returned |= new;
+            flight.removed |= !present;
             return;
         }
         if entry.unheard.is_some() {
             return;
         }
         match (entry.known, present) {
-            (Some(known), false) if known == at => self.lost(id, up, facts),
+            (Some(known), false) if known == at => self.lost(id, at, up, facts),
             (None, true) => (entry.known, entry.ours) = (Some(at), false),
             _ => {}
         }
     }
 
-    /// Someone else has removed it.
-    fn lost(&mut self, id: EntryId, up: bool, facts: &mut Facts) {
+    /// Someone else has removed it from the interface `at`.
+    fn lost(&mut self, id: EntryId, at: IfIndex, up: bool, facts: &mut Facts) {
         let entry = &mut self.entries[id.0 as usize];
+        let place = self.places.get(entry.address.link.index()).and_then(|place| place.at);
         (entry.known, entry.ours, entry.outdated) = (None, false, false);
-        if entry.wanted() {
+        // From an interface that bears the link's name no more it had to go anyway.
+        if entry.wanted() && place == Some(at) {
             // Either the owner decides what is to be done, or (on a link that is going down, or
             // away) it is put back when the link is there again.
             entry.parked = true;
@@ -662,8 +695,7 @@ impl Reconciler {
                 }
             };
             (entry.last_seq, entry.unheard) = (seq, None);
-            let (echoed, returned, void, lost) = (false, false, false, false);
-            entry.flight = Some(Flight { seq, add, at, echoed, returned, void, lost });
+            entry.flight = Some(Flight::new(seq, add, at));
             self.in_flight += 1;
             count += 1;
             sent(id);
@@ -701,6 +733,8 @@ impl Reconciler {
                 entry.known = if flight.echoed { entry.heard } else { there };
                 entry.ours = entry.known.is_some();
                 entry.unheard = echo.filter(|_| error == 0);
+                // Before it was added, or after?
+                self.doubt |= flight.removed && !flight.echoed && !numbered;
             }
             (true, _) => {
                 (entry.known, entry.ours) = (entry.heard, false);
@@ -772,7 +806,11 @@ impl Reconciler {
     /// A page of the dump shows the address on that interface.
     pub(super) fn seen(&mut self, id: EntryId, at: IfIndex, generation: u32) {
         if let Some(entry) = self.entry_mut(id) {
-            (entry.seen, entry.seen_at) = (generation, at);
+            // It may be on two interfaces: the one where we know it counts.
+            let twice = entry.seen == generation && entry.known == Some(entry.seen_at);
+            if !twice {
+                (entry.seen, entry.seen_at) = (generation, at);
+            }
         }
     }
 
@@ -817,7 +855,7 @@ impl Reconciler {
             entry.heard = now;
             match (entry.known, now) {
                 _ if !self.ready => entry.known = now,
-                (Some(at), None) => self.lost(id, is_up(at), facts),
+                (Some(at), None) => self.lost(id, at, is_up(at), facts),
                 (None, Some(_)) => {
                     (entry.known, entry.ours) = (now, false);
                     self.review(id, facts);
@@ -840,10 +878,6 @@ impl Reconciler {
         self.entries.get_mut(id.0 as usize)
     }
 
-    fn place_of(&self, entry: &Entry) -> Option<IfIndex> {
-        self.places.get(entry.address.link.index()).and_then(|place| place.at)
-    }
-
     /// Looks at all addresses of a link again, also (`unpark`) at those that were given up.
     pub(super) fn review_link(&mut self, link: LinkId, unpark: bool, facts: &mut Facts) {
         let count = self.entries_of(link).len();
@@ -857,12 +891,24 @@ impl Reconciler {
     }
 
     /// Something about the entry has changed: queues what is to be done, settles what is done.
-    fn review(&mut self, id: EntryId, facts: &mut Facts) {
+    pub(super) fn review(&mut self, id: EntryId, facts: &mut Facts) {
         if !self.ready {
             return;
         }
         let entry = &mut self.entries[id.0 as usize];
         let place = self.places.get(entry.address.link.index()).and_then(|place| place.at);
+        if let Some(at) = entry.astray {
+            if place != Some(at) && entry.known == Some(at) && !entry.ours && entry.flight.is_none()
+            {
+                // Somebody else's after all, and no longer our concern: a dump will find it there.
+                (entry.known, entry.heard) = (None, None);
+                self.doubt = true;
+            }
+            if place == Some(at) || !entry.refers_to(at) {
+                entry.astray = None;
+                self.astray.remove(&(at, entry.address.ip, entry.address.prefix_len));
+            }
+        }
         let wanted = entry.wanted();
         let work = entry.next_step(place).is_some();
         if work && !entry.queued {
