@@ -6,6 +6,7 @@
 //! with a few calls of `ip -batch`. Namespaces are called `viprlab-PID-HOST`. What an earlier run
 //! left behind because it was killed outright is removed by the next one.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -13,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -22,7 +23,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
-use nix::net::if_::if_nametoindex;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,6 +32,9 @@ use viprd::base::Mac;
 
 /// Where `ip netns` keeps its namespaces (`ip-netns(8)`).
 const NAMESPACES: &str = "/run/netns";
+
+/// How long new links may take until they run.
+const RUNNING_LIMIT: Duration = Duration::from_secs(10);
 
 /// The host that carries the bridges.
 const SWITCH: &str = "switch";
@@ -132,10 +137,13 @@ impl Plan {
         mac_of(LinkEnd { host, link })
     }
 
-    /// Builds it. Links are up, addresses set.
+    /// Builds it. Links are up and running, addresses set.
+    ///
+    /// The kernel reports a new link as running only some time after it is set up, up to a second
+    /// (its link watch is rate limited); a daemon started before would begin in FAULT.
     ///
     /// # Errors
-    /// What `ip` says, when it fails; nothing is left behind then.
+    /// What `ip` says, when it fails, or if links don't come to run; nothing is left behind then.
     pub(crate) fn build(&self) -> io::Result<Topology> {
         sweep();
         let guard = Guard { prefix: format!("viprlab-{}-", process::id()) };
@@ -197,6 +205,16 @@ impl Plan {
             ip_batch(&["-netns", &namespace.name], commands)?;
             hosts.push(namespace);
         }
+        let deadline = Instant::now() + RUNNING_LIMIT;
+        for (host, namespace) in self.hosts.iter().zip(&hosts) {
+            while !namespace.all_running(&host.links)? {
+                if Instant::now() >= deadline {
+                    let name = &namespace.name;
+                    return Err(io::Error::other(format!("the links of {name} do not run")));
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
         Ok(Topology { hosts, _guard: guard })
     }
 
@@ -248,6 +266,18 @@ impl Namespace {
     /// If there is no such link.
     pub(crate) fn index(&self, link: &str) -> io::Result<u32> {
         self.enter(|| Ok(if_nametoindex(link)?))
+    }
+
+    /// Whether all of `links` are up and running (`netdevice(7)`).
+    fn all_running(&self, links: &[String]) -> io::Result<bool> {
+        self.enter(|| {
+            let all = getifaddrs()?;
+            let is_running =
+                |one: &InterfaceAddress| one.flags.contains(InterfaceFlags::IFF_RUNNING);
+            let running: HashSet<String> =
+                all.filter(is_running).map(|one| one.interface_name).collect();
+            Ok(links.iter().all(|link| running.contains(link)))
+        })
     }
 
     /// Sets `link` up or down as an operator would, and says when.

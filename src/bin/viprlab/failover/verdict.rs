@@ -19,7 +19,8 @@ use super::{Cast, Setting};
 /// busy machine, since the change is seen only when a reader of it wakes.
 const FOLLOWS_WITHIN: Duration = Duration::from_millis(500);
 
-/// From which pause of the pinger of each millisecond on a silence deserves a remark.
+/// From which pause of the pinger of each millisecond on a silence that is too long deserves a
+/// remark: then it may be the pinger's.
 const BUSY_MS: f64 = 3.0;
 
 /// The whole run.
@@ -178,7 +179,7 @@ pub(crate) fn lines(
     if let Some(limit) = setting.silence_limit_ms() {
         let here = case_c.map_or_else(unreached, |step| {
             let Pings { silence_ms, lost, pause_ms, .. } = step.each_millisecond;
-            match pause_ms > BUSY_MS {
+            match silence_ms > limit && pause_ms > BUSY_MS {
                 false => format!("{silence_ms:.1} ms ({lost} lost)"),
                 true => format!("{silence_ms:.1} ms (pinger paused {pause_ms:.1} ms: busy?)"),
             }
