@@ -585,7 +585,7 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
         garp: GarpParams {
             delay: Span::from_nanos(plan.unit),
             lower_priority_delay: Span::from_nanos(plan.unit / 2),
-            refresh: Span::from_nanos(if n % 2 == 0 { 3 * plan.unit } else { 0 }),
+            refresh: Span::from_nanos(3 * plan.unit * (n as u64 % 2)),
             ..GarpParams::default()
         },
     }
