@@ -470,12 +470,19 @@ impl Engine {
     fn announce_over_rival(&mut self, now: Instant, id: RouterId) {
         let garp = self.details[id.index()].params.garp;
         let State::Active(active) = &mut self.routers[id.index()].state else { return };
-        if now < active.quiet_until || !active.addresses_set {
+        let wanted = garp.lower_priority_repeat > 0 && active.addresses_set;
+        if !wanted || now < active.quiet_until {
             return;
         }
         active.quiet_until = now + CONTEST_QUIET;
+        // The second set after becoming Active comes when it was promised, and corrects hosts just
+        // as well.
+        let second_set_awaited = active.next_garp == NextGarp::SecondSet;
         self.announce(id, garp.lower_priority_repeat);
-        self.schedule_garps(now, id, NextGarp::SecondLowerPriority, garp.lower_priority_delay);
+        if !second_set_awaited {
+            let delay = garp.lower_priority_delay;
+            self.schedule_garps(now, id, NextGarp::SecondLowerPriority, delay);
+        }
     }
 
     /// The gratuitous ARP timer of `id` has expired.

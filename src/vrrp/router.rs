@@ -139,7 +139,8 @@ impl Router {
             state: State::Initialize { fault: None },
             priority: params.priority,
             version: params.version,
-            preempt: params.preempt,
+            // The owner always preempts, at once (RFC 9568 section 6.1).
+            preempt: if params.is_owner() { Preempt::After(Span::ZERO) } else { params.preempt },
             interval: params.interval,
             link: params.link,
             last_advert: None,

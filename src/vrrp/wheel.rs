@@ -121,11 +121,18 @@ impl Wheel {
     /// Takes one timer whose deadline is not after `now`; it does not run any more. Call it until
     /// it says `None`, or as often as the budget allows.
     pub fn pop_due(&mut self, now: Instant) -> Option<usize> {
-        self.collect_due(now);
+        // What was found due earlier comes first. To look again for each of thousands would walk
+        // those that are due later in this very tick as often.
+        let mut looked = false;
         loop {
             let timer = self.lists[DUE as usize].0;
             if timer == NONE {
-                return None;
+                if looked {
+                    return None;
+                }
+                self.collect_due(now);
+                looked = true;
+                continue;
             }
             let timer = timer as usize;
             self.unlink(timer);
@@ -333,6 +340,34 @@ mod tests {
             }
         }
         assert!(wheel.work() < moves, "{} entries touched for {moves} moves", wheel.work());
+    }
+
+    /// Half of the timers are due, the other half within the same tick: popping the former must not
+    /// look at the latter each time.
+    #[test]
+    fn popping_many_costs_a_touch_each() {
+        const TIMERS: usize = 4_000;
+        let mut wheel = Wheel::new(TIMERS);
+        for timer in 0..TIMERS {
+            wheel.set(timer, at(1_000_000_000 + timer as u64 % 2 * 50));
+        }
+        let due = std::iter::from_fn(|| wheel.pop_due(at(1_000_000_000))).count();
+        assert_eq!(due, TIMERS / 2);
+        assert!(wheel.work() < 10 * TIMERS as u64, "{} entries touched", wheel.work());
+    }
+
+    /// What a budget left over and was moved since does not hide what has become due since.
+    #[test]
+    fn a_leftover_that_moved_hides_nothing() {
+        let mut wheel = Wheel::new(3);
+        wheel.set(0, at(1_000));
+        wheel.set(1, at(1_000));
+        wheel.set(2, at(2_000));
+        assert_eq!(wheel.pop_due(at(1_000)), Some(0));
+        wheel.set(1, at(9_000));
+        assert_eq!(wheel.pop_due(at(2_000)), Some(2));
+        assert_eq!(wheel.pop_due(at(2_000)), None);
+        assert_eq!(wheel.next_deadline(), at(9_000));
     }
 
     #[derive(Clone, Debug)]
