@@ -117,8 +117,10 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     if arguments.config_test || arguments.config_test_to.is_some() {
         return test_configuration(arguments, &loaded);
     }
-    let Some(configuration) = loaded.configuration else {
-        eprint!("{}", loaded.diagnostics.rich(std::io::stderr().is_terminal()));
+    let Loaded { configuration, model, diagnostics, .. } = loaded;
+    drop(model);
+    let Some(configuration) = configuration else {
+        eprint!("{}", diagnostics.rich(std::io::stderr().is_terminal()));
         return Err(Failed {
             code: exit::CONFIGURATION,
             text: format!("{} can't be run as it is", file.display()),
@@ -140,9 +142,10 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     };
     let mut journal = open_journal(program, arguments, facility)?;
     journal::install(arguments.log_detail);
-    for finding in loaded.diagnostics.iter() {
-        warn!("{}", loaded.diagnostics.one_line(finding));
+    for finding in diagnostics.iter() {
+        warn!("{}", diagnostics.one_line(finding));
     }
+    drop(diagnostics);
     let outcome = start(arguments, backend, &file, configuration)
         .and_then(|mut daemon| {
             let _pid_files = PidFiles::write(arguments)?;
@@ -196,6 +199,9 @@ fn start(
     let sockets = Sockets::open(arguments)?;
     let Configuration { links: names, routers, .. } = configuration;
     info!("{} virtual routers on {} interfaces", routers.len(), names.len());
+
+    // What reading thousands of virtual routers took is several times what running them takes.
+    process::release_free_memory();
 
     let mut host = Host::new(&names);
     host.configure(routers.iter().flat_map(|router| &router.addresses));
