@@ -172,6 +172,9 @@ impl Lab {
             })
             .collect();
         ip_batch(name_b, &batch);
+        for name in &names.0 {
+            links_up(name, links);
+        }
         let (a, b) = (NetworkNamespace::open(name_a), NetworkNamespace::open(name_b));
         let lab = Lab {
             a: a.expect("namespace a"),
@@ -211,6 +214,23 @@ impl Drop for Names {
             let _ = Command::new("ip").args(["netns", "del", name]).status();
         }
     }
+}
+
+/// Waits until `count` links are in operation. Until the kernel has seen to that, some time after
+/// they were set up, it swallows what is sent by them without an error.
+fn links_up(namespace: &str, count: u32) {
+    let up = || {
+        let links = Command::new("ip").args(["-n", namespace, "-o", "link"]).output();
+        let links = String::from_utf8(links.expect("iproute2").stdout).unwrap();
+        links.matches(" state UP ").count() as u32
+    };
+    for _ in 0..1_000 {
+        if up() == count {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} of {count} links are up", up());
 }
 
 fn ip(arguments: &[&str]) {
