@@ -106,6 +106,7 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         println!("{number}");
         return Ok(exit::OK);
     }
+    process::map_large_allocations();
     let file = configuration_file(arguments);
     let options = config::Options {
         config_id: arguments.config_id.clone().unwrap_or_else(short_host_name),
@@ -113,13 +114,16 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         random_seed: clock::wall_nanos(),
         include_check: arguments.all_config,
     };
-    let loaded = config::load(&file, &config::OsFiles, &options);
+    let loaded = load_apart(&file, &options)?;
     if arguments.config_test || arguments.config_test_to.is_some() {
         return test_configuration(arguments, &loaded);
     }
     let Loaded { configuration, model, diagnostics, .. } = loaded;
-    drop(model);
-    let Some(configuration) = configuration else {
+    // A copy in this thread's own part of the heap: see `load_apart`.
+    let compact = configuration.clone();
+    drop((configuration, model));
+    process::release_free_memory();
+    let Some(configuration) = compact else {
         eprint!("{}", diagnostics.rich(std::io::stderr().is_terminal()));
         return Err(Failed {
             code: exit::CONFIGURATION,
@@ -168,6 +172,21 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     }
 }
 
+/// Reads the configuration in a thread of its own, which has ended when this returns.
+///
+/// Reading takes several times the memory of what is read, in many small pieces. In a part of the
+/// heap of their own they can be given back whole; mixed with what stays they would pin every page
+/// (4,000 virtual routers: 5.4 MB of heap instead of 1.4).
+fn load_apart(file: &Path, options: &config::Options) -> Result<Loaded, Failed> {
+    let loaded = std::thread::scope(|scope| {
+        scope.spawn(|| config::load(file, &config::OsFiles, options)).join()
+    });
+    loaded.map_err(|_| Failed {
+        code: exit::CONFIGURATION,
+        text: format!("{}: reading it failed by a fault of viprd's own", file.display()),
+    })
+}
+
 /// Opens every descriptor and builds the rooms around them.
 fn start(
     arguments: &Arguments,
@@ -199,9 +218,6 @@ fn start(
     let sockets = Sockets::open(arguments)?;
     let Configuration { links: names, routers, .. } = configuration;
     info!("{} virtual routers on {} interfaces", routers.len(), names.len());
-
-    // What reading thousands of virtual routers took is several times what running them takes.
-    process::release_free_memory();
 
     let mut host = Host::new(&names);
     host.configure(routers.iter().flat_map(|router| &router.addresses));

@@ -145,6 +145,17 @@ pub fn lock_memory() -> io::Result<()> {
     check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) })
 }
 
+/// Lets every allocation of 64 KiB and more be a mapping of its own, given back when it is freed
+/// (`mallopt(3)`). Left alone, glibc raises that bound to the largest such block that was ever freed,
+/// and tables that grow leave holes of their former sizes in the heap for good.
+pub fn map_large_allocations() {
+    // SAFETY: numbers only.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 64 * 1024)
+    };
+}
+
 /// Gives memory that has been freed back to the system (`malloc_trim(3)`): after a large piece of
 /// work that will not come again.
 pub fn release_free_memory() {

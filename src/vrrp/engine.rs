@@ -21,6 +21,10 @@ use crate::wire::{Advert, Refusal, Version};
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
 const GRID: Span = Span::from_millis(10);
 
+/// Room for wishes at the start: what one busy turn of adverts leaves. A takeover of thousands makes
+/// it grow, once.
+const ACTIONS: usize = 512;
+
 /// Losing adverts are always answered, but with gratuitous ARPs only once in this time, so that a
 /// hostile sender can't make us flood the link.
 const CONTEST_QUIET: Span = Span::from_secs(1);
@@ -92,8 +96,7 @@ impl Engine {
             links: Links::new(links),
             timers: Wheel::new(count),
             garps: Wheel::new(count),
-            // The most that one event asks of each router at once.
-            actions: VecDeque::with_capacity(4 * count + 64),
+            actions: VecDeque::with_capacity(ACTIONS),
             unattributed: UnattributedCounters::default(),
             started: false,
         };
