@@ -8,9 +8,10 @@
 //! after the last one, and the silence of Case C has to end within 15 ms: a kernel that lets a
 //! compiler run for 10 ms before it lets anyone else do so breaks either, whatever a daemon does.
 //! So the fast round may be played up to five times, and one time must hold. If none does while
-//! others used more than half of the processors, the last requirement is a silence of at most
-//! 250 ms, and that it was busy is printed. The figure itself is shown by `make demo` on a quiet
-//! machine, without any second try. The published round has seconds to spare and is played once.
+//! others used more than half of the processors, one time must hold but for the silence, which
+//! then is allowed 250 ms, and that it was busy is printed. The figure itself is shown by
+//! `make demo` on a quiet machine, without any second try. The published round has seconds to
+//! spare and is played once.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -179,25 +180,53 @@ fn assert_contract(round: &Value) {
 fn assert_fast_round(round: &Value, peer: &[&str]) {
     let mut round = round.clone();
     let mut busiest: f64 = 0.0;
-    let mut tried = Vec::new();
-    for _ in 0..TRIES {
+    let mut shortest = f64::INFINITY;
+    let mut missed = Vec::new();
+    for tries_left in (0..TRIES).rev() {
         if round["holds"] == true {
             return;
         }
-        tried.push(round["lines"].clone());
-        let before = processor_ticks();
-        let again = ["failover", "--version3", "--advert-int", "0.01"];
-        let report = play(&[&again, peer].concat());
-        busiest = busiest.max(busy_share(before, processor_ticks()));
-        round = rounds(&report)[0].clone();
+        if holds_but_for_silence(&round) {
+            let silence = number(&round, &["case_c", "each_millisecond", "silence_ms"]);
+            shortest = shortest.min(silence);
+        }
+        missed.push(what_is_amiss(&round));
+        if tries_left > 0 {
+            let before = processor_ticks();
+            let again = ["failover", "--version3", "--advert-int", "0.01"];
+            let report = play(&[&again, peer].concat());
+            busiest = busiest.max(busy_share(before, processor_ticks()));
+            round = rounds(&report)[0].clone();
+        }
     }
-    if round["holds"] == true {
-        return;
-    }
-    assert!(busiest > 0.5, "none of {TRIES} tries on a quiet machine holds: {tried:#?}");
-    eprintln!("the machine is busy ({:.0} %): 15 ms is not asserted", busiest * 100.0);
-    let silence = number(&round, &["case_c", "each_millisecond", "silence_ms"]);
-    assert!(silence <= BUSY_SILENCE_MS, "{round}");
+    let busy = busiest > 0.5;
+    assert!(
+        busy && shortest <= BUSY_SILENCE_MS,
+        "the fast round ({}) misses a line at each of {TRIES} tries (others used up to {:.0} % of \
+         the processors; least silence of a try that missed no other line: {shortest} ms):\n{}",
+        round["title"],
+        busiest * 100.0,
+        missed.join("\n")
+    );
+    eprintln!("others used {:.0} % of the processors: 15 ms is not asserted", busiest * 100.0);
+}
+
+/// A round's trouble and the lines it misses, with what was measured.
+fn what_is_amiss(round: &Value) -> String {
+    let lines = round["lines"].as_array().expect("lines");
+    let missed = lines.iter().filter(|line| line["holds"] == false && line["counts"] == true);
+    let missed = missed.map(|line| format!("{}: {}", line["what"], line["here"]));
+    format!("trouble: {}; {}", round["trouble"], missed.collect::<Vec<_>>().join(", "))
+}
+
+/// Whether nothing but the line about the silence of Case C is amiss.
+fn holds_but_for_silence(round: &Value) -> bool {
+    let lines = round["lines"].as_array().expect("lines");
+    let fine = |line: &Value| {
+        let silence = line["what"].as_str().is_some_and(|what| what.contains("silence"));
+        line["holds"] == true || line["counts"] == false || silence
+    };
+    round["trouble"].is_null() && lines.iter().all(fine)
 }
 
 /// The states a host entered, less the beginning: a daemon may or may not log that it begins as
