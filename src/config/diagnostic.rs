@@ -95,8 +95,9 @@ pub mod codes {
         INCLUDE_DEPTH "E004" Flawed "files include each other too deeply"
         BAD_LINE "E005" Flawed "a line is too long or holds a NUL character"
         UNTERMINATED_QUOTE "E006" Flawed "a quoted string has no end"
-        NOT_UTF8 "W007" Fine "a file isn't UTF-8"
+        BAD_ESCAPE "E007" Flawed "an escape sequence isn't valid"
         NOTHING_INCLUDED "N008" Fine "an include finds no file"
+        NOT_UTF8 "W009" Fine "a file isn't UTF-8"
         // Definitions.
         BAD_DEFINITION "E010" Flawed "a definition isn't written as it must be"
         RECURSIVE_DEFINITION "E011" Flawed "a definition refers to itself"
@@ -123,12 +124,13 @@ pub mod codes {
         BAD_ADDRESS "E035" Flawed "an address was expected"
         BAD_WORD "E036" Flawed "a word isn't possible here"
         EXTRA_WORDS "W037" Fine "words follow that have no meaning here"
-        DUPLICATE_SETTING "W038" Flawed "a setting is given twice"
+        DUPLICATE_SETTING "E038" Flawed "a setting is given twice, and the first one holds"
         DUPLICATE_NAME "E039" Flawed "a name is given to two blocks"
+        REPEATED_SETTING "W040" Fine "a setting is given twice, and the last one holds"
         // What is accepted without effect.
-        OUT_OF_SCOPE "N040" Fine "a part of keepalived that isn't VRRP is skipped"
-        WITHOUT_EFFECT "N041" Fine "a setting is accepted but has no effect here"
-        NOT_YET "N042" Fine "a setting is accepted but has no effect yet"
+        OUT_OF_SCOPE "N045" Fine "a part of keepalived that isn't VRRP is skipped"
+        WITHOUT_EFFECT "N046" Fine "a setting is accepted but has no effect here"
+        NOT_YET "N047" Fine "a setting is accepted but has no effect yet"
         // Meaning.
         NO_INTERFACE "E050" Flawed "a virtual router has no interface"
         NO_VRID "E051" Flawed "a virtual router has no virtual_router_id"

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::diagnostic::{Diagnostic, Findings, codes};
-use super::keywords::{Key, Place, address as addr, global, instance, root, tracking};
+use super::keywords::{
+    Key, Place, address as addr, global, instance, root, tracking::interface as tracked,
+};
 use super::model::{Datum, Entry, Section};
 use super::{Configuration, Global};
 use crate::base::{Centis, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
@@ -156,7 +158,7 @@ impl<'m> Lowering<'m, '_> {
     fn tracked_links(&mut self, section: &Section) -> Box<[LinkId]> {
         let mut links = Vec::new();
         for entry in section.lines(instance::TRACK_INTERFACE) {
-            let weight = entry.get(tracking::INTERFACE_WEIGHT).and_then(|setting| setting.int());
+            let weight = entry.get(tracked::WEIGHT).and_then(|setting| setting.int());
             if let (Some(name), None | Some(0)) = (entry.name(), weight) {
                 let link = self.links.intern(name);
                 if !links.contains(&link) {
@@ -182,7 +184,7 @@ impl<'m> Lowering<'m, '_> {
                     section.title(),
                     family(first.ip)
                 );
-                let span = entry.subject.as_ref().map_or(entry.span, |item| item.span);
+                let span = entry.subject_span();
                 self.findings.push(
                     Diagnostic::new(codes::WRONG_FAMILY, span, message)
                         .label("left out")
@@ -198,7 +200,7 @@ impl<'m> Lowering<'m, '_> {
     }
 
     fn address(&mut self, entry: &Entry, link: LinkId) -> Option<VirtualAddress> {
-        let Some(Datum::Prefix(ip, length)) = entry.subject.as_ref().map(|item| &item.datum) else {
+        let Some(Datum::Prefix(ip, length)) = entry.subject().map(|item| &item.datum) else {
             return None;
         };
         let prefix_len = length.unwrap_or(if ip.is_ipv4() { 32 } else { 128 });

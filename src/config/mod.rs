@@ -7,6 +7,7 @@
 //!
 //! Pure: no clock, no log, no socket; files come through [`Files`].
 
+pub mod command;
 pub mod diagnostic;
 pub mod keywords;
 mod lex;

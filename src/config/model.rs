@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use super::command::Command;
 use super::keywords::{Key, Place};
 use super::source::TextSpan;
 use crate::base::Span;
@@ -51,6 +52,8 @@ pub enum Value {
     One(Item),
     /// Several values; not those that were left out.
     Many(Box<[Item]>),
+    /// A command.
+    Command(Box<Command>),
     /// A block of settings.
     Block(Box<Section>),
     /// A block of lines.
@@ -87,14 +90,16 @@ pub enum Datum {
     Prefix(IpAddr, Option<u8>),
     /// `+` (true) or `-` (false), for a broadcast address.
     HostBits(bool),
+    /// An Ethernet address, of which five bytes may be all that is given.
+    Mac(Box<[u8]>),
 }
 
 /// A line of a block of lines.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// What it begins with.
-    pub subject: Option<Item>,
-    /// What it says of that.
+    pub items: Vec<Item>,
+    /// What it says of that, in the order in which it is written.
     pub options: Vec<Setting>,
     /// Where it stands.
     pub span: TextSpan,
@@ -148,6 +153,14 @@ impl Section {
     pub fn ip(&self, key: Key) -> Option<IpAddr> {
         match self.get(key)?.datum()? {
             Datum::Ip(ip) | Datum::Prefix(ip, _) => Some(*ip),
+            _ => None,
+        }
+    }
+
+    /// The command given for a keyword.
+    pub fn command(&self, key: Key) -> Option<&Command> {
+        match &self.get(key)?.value {
+            Value::Command(command) => Some(command),
             _ => None,
         }
     }
@@ -223,12 +236,22 @@ impl Entry {
         find(&self.options, key)
     }
 
+    /// What it begins with.
+    pub fn subject(&self) -> Option<&Item> {
+        self.items.first()
+    }
+
     /// The word that it begins with.
     pub fn name(&self) -> Option<&str> {
-        match &self.subject.as_ref()?.datum {
+        match &self.subject()?.datum {
             Datum::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// Where what it begins with stands, else the whole line.
+    pub fn subject_span(&self) -> TextSpan {
+        self.subject().map_or(self.span, |item| item.span)
     }
 }
 
@@ -263,6 +286,6 @@ impl PartialEq for Item {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.subject == other.subject && self.options == other.options
+        self.items == other.items && self.options == other.options
     }
 }

@@ -1,9 +1,10 @@
 //! **From statements to settings**, by the keyword table: each statement becomes a typed setting of
 //! its section, or a finding.
 
+use super::command::{self, Broken, Command};
 use super::diagnostic::{Code, Diagnostic, Findings, codes};
-use super::keywords::{Arg, Effect, Keyword, Naming, Place, Shape};
-use super::model::{Entry, Item, Name, Section, Setting, Value};
+use super::keywords::{Arg, Effect, Keyword, Kind, Naming, Place, Shape, instance};
+use super::model::{Datum, Entry, Item, Name, Section, Setting, Value};
 use super::source::TextSpan;
 use super::suggest::nearest;
 use super::tree::{Statement, Tree, Word};
@@ -62,13 +63,16 @@ impl Reader<'_> {
                 self.no_more_words(statement, keyword, 1);
                 Some(Value::Flag)
             }
-            Shape::Args(args) => {
+            Shape::Args(args) | Shape::List(args) => {
                 let words: Words<'_> = statement.words().collect();
-                self.args(statement, keyword, args, &words, &mut 1).and_then(|(value, used)| {
-                    self.no_more_words(statement, keyword, used);
-                    value
-                })
+                let mut next = 1;
+                let items = self.args(statement, keyword, args, &words, &mut next)?;
+                self.no_more_words(statement, keyword, next);
+                Some(value_of(items))
             }
+            Shape::Command => self.command(statement, keyword),
+            Shape::OptionalCommand if statement.words().len() == 1 => Some(Value::Flag),
+            Shape::OptionalCommand => self.command(statement, keyword),
             Shape::Block(place, naming) => {
                 let mut section = Section::new(place, None);
                 if naming == Naming::Named {
@@ -93,7 +97,8 @@ impl Reader<'_> {
             }
             Shape::Lines(place) => {
                 self.no_more_words(statement, keyword, 1);
-                let lines = statement.children().filter_map(|child| self.entry(child, place));
+                let lines =
+                    statement.children().filter_map(|child| self.entry(child, keyword, place));
                 Some(Value::Lines(lines.collect()))
             }
             Shape::Words(arg) => {
@@ -122,12 +127,12 @@ impl Reader<'_> {
         args: &'static [Arg],
         words: &Words<'_>,
         next: &mut usize,
-    ) -> Option<(Option<Value>, usize)> {
+    ) -> Option<Vec<Item>> {
         let mut items = Vec::new();
         for arg in args {
             loop {
                 let Some(&(text, word)) = words.get(*next) else {
-                    if arg.optional || !items.is_empty() && arg.repeats {
+                    if arg.optional {
                         break;
                     }
                     self.missing_value(statement, keyword, arg, words);
@@ -142,24 +147,111 @@ impl Reader<'_> {
                     }
                 }
                 *next += 1;
+                if let Kind::Keyed(_) = arg.kind {
+                    let Some(&(text, word)) = words.get(*next) else {
+                        self.missing_value(statement, keyword, arg, words);
+                        return None;
+                    };
+                    items.push(Item { datum: Datum::Text(text.into()), span: word.span });
+                    *next += 1;
+                }
                 if !arg.repeats {
                     break;
                 }
             }
         }
-        let value = match items.len() {
-            0 => Value::Flag,
-            1 => items.pop().map_or(Value::Flag, Value::One),
-            _ => Value::Many(items.into_boxed_slice()),
+        Some(items)
+    }
+
+    /// A command, and who runs it.
+    fn command(&mut self, statement: Statement<'_>, keyword: &'static Keyword) -> Option<Value> {
+        let raw = statement.raw();
+        let mut pieces = Vec::new();
+        let mut at = statement.first().0.len();
+        while pieces.len() < 4 {
+            match command::word(raw, at) {
+                Ok(Some(piece)) => {
+                    at = piece.end;
+                    pieces.push(piece);
+                }
+                Ok(None) => break,
+                Err(broken) => {
+                    // Behind the command and its user anything may stand.
+                    if pieces.len() < 3 {
+                        self.broken_command(statement, keyword, &broken);
+                        return None;
+                    }
+                    break;
+                }
+            }
+        }
+        let mut words = pieces.into_iter().map(|piece| piece.text);
+        let text = words.next().unwrap_or_default();
+        if text.trim().is_empty() {
+            let message = format!("`{}` lacks its value: a command", keyword.name);
+            let finding = Diagnostic::new(codes::MISSING_VALUE, statement.span().after(), message)
+                .label("a command is missing here")
+                .help(format!("write `{} \"/path/to/program argument\"`", keyword.name));
+            self.tell(statement, finding);
+            return None;
+        }
+        let argv = match command::words(&text) {
+            Ok(argv) => argv.into_boxed_slice(),
+            Err(broken) => {
+                self.broken_command(statement, keyword, &broken);
+                return None;
+            }
         };
-        Some((Some(value), *next))
+        let (user, group) = (words.next().map(Box::from), words.next().map(Box::from));
+        if let Some(more) = words.next() {
+            let message = format!(
+                "`{more}` has no meaning after `{}`: a command, a user and a group is all it takes",
+                keyword.name
+            );
+            let finding = Diagnostic::new(codes::EXTRA_WORDS, statement.span(), message)
+                .label("the words at the end are ignored")
+                .help(format!(
+                    "put a command with arguments into quotes: `{} \"/path/to/program argument\"`",
+                    keyword.name
+                ));
+            self.tell(statement, finding);
+        }
+        let command = Command { text: text.into(), argv, user, group };
+        Some(Value::Command(Box::new(command)))
+    }
+
+    fn broken_command(&mut self, statement: Statement<'_>, keyword: &Keyword, broken: &Broken) {
+        let (code, message, help) = match broken {
+            Broken::Quote(_, quote) => (
+                codes::UNTERMINATED_QUOTE,
+                format!("the command of `{}` has a `{quote}` without an end", keyword.name),
+                "commands know both kinds of quotes; put `\\` before one that means itself"
+                    .to_owned(),
+            ),
+            Broken::Escape(_, why) => (
+                codes::BAD_ESCAPE,
+                format!(
+                    "the command of `{}` has an escape sequence that isn't valid: {why}",
+                    keyword.name
+                ),
+                "write `\\\\` for a backslash that means itself".to_owned(),
+            ),
+        };
+        let finding = Diagnostic::new(code, statement.span(), message)
+            .label("the setting is left out")
+            .help(help);
+        self.tell(statement, finding);
     }
 
     /// A line of a block of lines.
-    fn entry(&mut self, statement: Statement<'_>, place: Place) -> Option<Entry> {
+    fn entry(
+        &mut self,
+        statement: Statement<'_>,
+        opener: &'static Keyword,
+        place: Place,
+    ) -> Option<Entry> {
         let words: Words<'_> = statement.words().collect();
-        let mut next = 0;
-        let opener = place.opened_by()?;
+        let shape = place.line()?;
         if statement.block().is_some() {
             let (word, span) = statement.first();
             let message = format!("`{word}` takes no block: `{}` holds lines", opener.name);
@@ -170,62 +262,68 @@ impl Reader<'_> {
             );
             return None;
         }
-        let mut subject = None;
-        if let Some(arg) = place.subject() {
-            let &(text, word) = words.first()?;
-            match value::parse(arg.kind, text) {
-                Ok(datum) => subject = Some(Item { datum, span: word.span }),
-                Err(mut refused) => {
-                    let known = Place::Instance.find(text).or_else(|| Place::Root.find(text));
-                    if let Some(known) = known.filter(|_| refused.help.is_none()) {
-                        refused.help = Some(format!(
-                            "`{}` can't stand in `{}`: is a `}}` missing before it?",
-                            known.name, opener.name
-                        ));
-                    }
-                    self.refuse(statement, opener, word.span, refused);
-                    return None;
-                }
-            }
-            next = 1;
-        }
-        let mut options = Vec::new();
+        let mut next = 0;
+        let mut items = if shape.free {
+            Vec::new()
+        } else {
+            self.args(statement, opener, shape.args, &words, &mut next)?
+        };
+        let mut options: Vec<Setting> = Vec::new();
         while let Some(&(text, word)) = words.get(next) {
             next += 1;
             let Some(keyword) = place.find(text) else {
-                self.unknown_option(statement, place, text, word.span);
+                let free = shape.args.first().filter(|_| shape.free);
+                match free.map(|arg| value::parse(arg.kind, text)) {
+                    Some(Ok(datum)) => items = vec![Item { datum, span: word.span }],
+                    Some(Err(refused)) if looks_like_address(text) => {
+                        self.refuse(statement, opener, word.span, refused);
+                        return None;
+                    }
+                    _ => self.unknown_option(statement, opener, place, text, word.span),
+                }
                 continue;
             };
             self.note_effect(keyword, word.span);
             let value = match keyword.shape {
                 Shape::Args(args) => {
-                    let (value, used) = self.args(statement, keyword, args, &words, &mut next)?;
-                    next = used;
-                    value?
+                    value_of(self.args(statement, keyword, args, &words, &mut next)?)
                 }
                 _ => Value::Flag,
             };
             options.push(Setting { key: keyword.key, span: word.span, value });
         }
-        Some(Entry { subject, options, span: statement.span() })
+        Some(Entry { items, options, span: statement.span() })
     }
 
     /// Puts a setting into its section, unless it can't be there twice.
     fn keep(&mut self, statement: Statement<'_>, section: &mut Section, setting: Setting) {
-        let name = setting.key.keyword().name;
-        if let Value::Block(block) = &setting.value
-            && let Some(title) = &block.name
-        {
-            let _ = title;
-        } else if let (Value::Flag | Value::One(_) | Value::Many(_), Some(first)) =
-            (&setting.value, section.get(setting.key))
-        {
-            let message = format!("`{name}` is given twice");
-            let finding = Diagnostic::new(codes::DUPLICATE_SETTING, setting.span, message)
-                .label("this one holds")
-                .related(first.span, "first given here")
-                .help("remove one of the two");
+        let keyword = setting.key.keyword();
+        let single = matches!(
+            setting.value,
+            Value::Flag | Value::One(_) | Value::Many(_) | Value::Command(_)
+        ) && !matches!(keyword.shape, Shape::List(_));
+        if let (true, Some(first)) = (single, section.get(setting.key)) {
+            let first_holds = matches!(keyword.shape, Shape::Command | Shape::OptionalCommand)
+                || setting.key == instance::STATE;
+            let same = first.value == setting.value;
+            let finding = if same {
+                let message = format!("`{}` is given twice, with the same value", keyword.name);
+                Diagnostic::new(codes::REPEATED_SETTING, setting.span, message)
+            } else if first_holds {
+                let message = format!("`{}` is given twice", keyword.name);
+                Diagnostic::new(codes::DUPLICATE_SETTING, setting.span, message)
+                    .label("this one is left out")
+            } else {
+                let message = format!("`{}` is given twice", keyword.name);
+                Diagnostic::new(codes::REPEATED_SETTING, setting.span, message)
+                    .label("this one holds")
+            };
+            let finding =
+                finding.related(first.span, "first given here").help("remove one of the two");
             self.tell(statement, finding);
+            if first_holds || same {
+                return;
+            }
             section.settings.retain(|other| other.key != setting.key);
         }
         section.settings.push(setting);
@@ -239,9 +337,9 @@ impl Reader<'_> {
         } else {
             "the line is left out"
         };
-        let elsewhere = Place::ALL.into_iter().find(|other| {
-            *other != place && other.subject().is_none() && other.find(word).is_some()
-        });
+        let elsewhere = Place::ALL
+            .into_iter()
+            .find(|other| *other != place && other.line().is_none() && other.find(word).is_some());
         let finding = match (nearest(word, place.names()), elsewhere) {
             (_, Some(other)) => {
                 let message = format!("`{word}` doesn't belong into {title}");
@@ -268,18 +366,26 @@ impl Reader<'_> {
     fn unknown_option(
         &mut self,
         statement: Statement<'_>,
+        opener: &Keyword,
         place: Place,
         word: &str,
         span: TextSpan,
     ) {
-        let message = format!("`{word}` has no meaning in {}", place.title());
+        let message = format!("`{word}` has no meaning in this line of `{}`", opener.name);
         let mut finding =
             Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message).label("it is ignored");
+        let first = place.line().and_then(|line| line.args.first());
         if let Some(near) = nearest(word, place.names()) {
             finding = finding.help(format!("did you mean `{near}`?"));
         } else {
+            if first.is_some_and(|arg| value::parse(arg.kind, word).is_ok()) {
+                finding =
+                    finding.help("if it is an entry of its own, write it on a line of its own");
+            }
             let names: Vec<_> = place.names().collect();
-            finding = finding.help(format!("possible here: {}", names.join(", ")));
+            if !names.is_empty() {
+                finding = finding.help(format!("possible here: {}", names.join(", ")));
+            }
         }
         self.tell(statement, finding);
     }
@@ -377,6 +483,20 @@ impl Reader<'_> {
         }
         self.findings.push(finding);
     }
+}
+
+/// Values as the value of a setting.
+fn value_of(mut items: Vec<Item>) -> Value {
+    match items.len() {
+        0 => Value::Flag,
+        1 => items.pop().map_or(Value::Flag, Value::One),
+        _ => Value::Many(items.into_boxed_slice()),
+    }
+}
+
+/// Whether a word is more likely a wrong address than a wrong keyword.
+fn looks_like_address(word: &str) -> bool {
+    word.contains(['.', ':', '/']) && word.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':')
 }
 
 fn takes_block(shape: Shape) -> bool {

@@ -551,16 +551,16 @@ fn innermost(open: &[Open]) -> Inside {
 /// Whether a line that begins with `word` can't be one of `place`: it must be something else that
 /// only a missing brace put there.
 fn is_out_of_place(place: Place, word: &str, words: usize) -> bool {
-    let Some(subject) = place.subject() else { return false };
-    let names = |outer: Place| outer.find(word).is_some();
-    if !names(Place::Root) && !names(Place::Instance) {
+    let Some(line) = place.line() else { return false };
+    let outer = [Place::Root, Place::Global, Place::Instance, Place::SyncGroup];
+    if place.find(word).is_some() || !outer.iter().any(|outer| outer.find(word).is_some()) {
         return false;
     }
-    match subject.kind {
-        // No keyword is an address.
-        Kind::Prefix | Kind::Ip | Kind::Ipv4 | Kind::Ipv6 => true,
+    match line.args.first().map(|arg| arg.kind) {
         // A keyword might be a name, but then nothing or options follow it.
-        _ => words > 1,
+        Some(Kind::Word | Kind::Interface) => words > 1,
+        // No keyword is an address, and what a route or rule can begin with is in the table.
+        _ => true,
     }
 }
 

@@ -50,7 +50,62 @@ pub(crate) fn parse(kind: Kind, word: &str) -> Result<Datum, Refused> {
             _ => ip(word, Kind::Ipv4).map(Datum::Ip),
         },
         Kind::Scope => scope(word),
+        Kind::Millis(min, max) => millis(word, min, max).map(Datum::Time),
+        Kind::Lifetime if word == "forever" => Ok(Datum::Choice("forever")),
+        Kind::Lifetime => int(word, 0, 4_294_967_295, "seconds").map(Datum::Int),
+        Kind::Mac => mac(word).ok_or_else(|| no(word, kind)),
+        Kind::VmacName if mac(word).is_some() || FOLLOWS_VMAC.contains(&word) => {
+            Err(no(word, kind))
+        }
+        Kind::VmacName if prefix(word).is_ok() => Err(no(word, kind)),
+        Kind::VmacName => name(word, "an interface name", 15, true),
+        Kind::Keyed(key) if word == key => Ok(Datum::Choice(key)),
+        Kind::Net => match NETS.iter().find(|net| **net == word) {
+            Some(net) => Ok(Datum::Choice(net)),
+            None => prefix(word),
+        },
+        Kind::RxPolicy => match ["MTU", "ADVERT"].into_iter().find(|policy| *policy == word) {
+            Some(policy) => Ok(Datum::Choice(policy)),
+            None => {
+                int(word, 1, 4_294_967_295, "bytes").map(Datum::Int).map_err(|_| no(word, kind))
+            }
+        },
+        Kind::Range if is_range(word) => Ok(Datum::Text(word.into())),
+        Kind::Mark if is_mark(word) => Ok(Datum::Text(word.into())),
+        Kind::Labels
+            if split_all(word, '/', |part| part.parse::<u32>().is_ok_and(|n| n < 1 << 20)) =>
+        {
+            Ok(Datum::Text(word.into()))
+        }
+        Kind::RouteTime if is_route_time(word) => Ok(Datum::Text(word.into())),
+        Kind::Umask if is_umask(word) => Ok(Datum::Text(word.into())),
+        Kind::IncludeCheck => {
+            let plain = word.strip_prefix(['+', '-']).unwrap_or(word);
+            match INCLUDE_CHECKS.contains(&plain) {
+                true => Ok(Datum::Text(word.into())),
+                false => Err(no(word, kind)),
+            }
+        }
+        Kind::Keyed(_)
+        | Kind::Range
+        | Kind::Mark
+        | Kind::Labels
+        | Kind::RouteTime
+        | Kind::Umask => Err(no(word, kind)),
     }
+}
+
+/// What may follow use_vmac and use_ipvlan besides a name.
+const FOLLOWS_VMAC: [&str; 5] = ["netlink_notify_msg", "group", "bridge", "private", "vepa"];
+/// Words for destinations that hold everything.
+const NETS: [&str; 4] = ["default", "any", "all", "default6"];
+/// Words of include_check.
+const INCLUDE_CHECKS: [&str; 5] = ["readable", "read", "match", "wildcard_match", "brace_match"];
+
+/// The refusal of a word that isn't of a kind.
+fn no(word: &str, kind: Kind) -> Refused {
+    let message = format!("`{word}` isn't possible here");
+    Refused::new(codes::BAD_WORD, message, expected(kind))
 }
 
 /// What is expected of a kind, in words: `a number from 1 to 255`.
@@ -69,6 +124,22 @@ pub(crate) fn expected(kind: Kind) -> String {
         Kind::Choice(words) => alternatives(words),
         Kind::Broadcast => "an IPv4 address, + or -".to_owned(),
         Kind::Scope => "global, site, link, host, nowhere or a number from 0 to 255".to_owned(),
+        Kind::Millis(min, max) => {
+            let shown = |micros| Span::from_micros(micros).times(1000).to_string();
+            format!("a number of milliseconds from {} to {}", shown(min), shown(max))
+        }
+        Kind::Lifetime => "a number of seconds or forever".to_owned(),
+        Kind::Mac => "an Ethernet address such as 00:00:5e:00:01:33".to_owned(),
+        Kind::VmacName => "the name of an interface to make".to_owned(),
+        Kind::Keyed(word) => format!("{word} and a name"),
+        Kind::Net => "a destination such as 192.0.2.0/24, or default".to_owned(),
+        Kind::Range => "a number, or two with - between them".to_owned(),
+        Kind::Mark => "a mark such as 5 or 0x10/0xff".to_owned(),
+        Kind::Labels => "labels such as 100/200".to_owned(),
+        Kind::RouteTime => "a number of milliseconds, or a time such as 20ms or 1s".to_owned(),
+        Kind::RxPolicy => "MTU, ADVERT or a number of bytes".to_owned(),
+        Kind::Umask => "a number such as 0177, or bits such as IRWXG|IRWXO".to_owned(),
+        Kind::IncludeCheck => alternatives(&INCLUDE_CHECKS),
     }
 }
 
@@ -292,6 +363,80 @@ fn why_no_address(word: &str) -> String {
         return ": a number between the dots is missing".to_owned();
     }
     String::new()
+}
+
+/// Milliseconds with up to three decimals.
+fn millis(word: &str, min: u64, max: u64) -> Result<Span, Refused> {
+    let wanted = expected(Kind::Millis(min, max));
+    let number = word
+        .parse::<f64>()
+        .ok()
+        .filter(|_| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
+    let Some(number) = number else {
+        let message = format!("`{word}` isn't a time in milliseconds");
+        return Err(Refused::new(codes::NOT_A_TIME, message, wanted));
+    };
+    let micros = (number * 1000.0).round();
+    if micros < min as f64 || micros > max as f64 {
+        let message = format!("`{word}` is out of range");
+        return Err(Refused::new(codes::OUT_OF_RANGE, message, wanted));
+    }
+    Ok(Span::from_micros(micros as u64))
+}
+
+/// Six bytes of an Ethernet address, or its first five.
+fn mac(word: &str) -> Option<Datum> {
+    let bytes: Option<Vec<u8>> = word
+        .split([':', '-'])
+        .map(|part| {
+            u8::from_str_radix(part, 16).ok().filter(|_| part.len() <= 2 && !part.starts_with('+'))
+        })
+        .collect();
+    bytes.filter(|bytes| matches!(bytes.len(), 5 | 6)).map(|bytes| Datum::Mac(bytes.into()))
+}
+
+/// Whether a word consists of valid parts.
+fn split_all(word: &str, separator: char, valid: impl Fn(&str) -> bool) -> bool {
+    word.split(separator).all(|part| part.bytes().all(|byte| byte.is_ascii_digit()) && valid(part))
+}
+
+fn is_range(word: &str) -> bool {
+    let number = |part: &str| part.parse::<u32>().ok();
+    match word.split_once('-') {
+        None => split_all(word, '-', |part| number(part).is_some()),
+        Some((first, last)) => {
+            split_all(word, '-', |part| number(part).is_some()) && number(first) <= number(last)
+        }
+    }
+}
+
+/// A decimal or hexadecimal number.
+fn is_number(word: &str) -> bool {
+    match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        Some(hex) => u32::from_str_radix(hex, 16).is_ok() && !hex.starts_with('+'),
+        None => word.parse::<u32>().is_ok() && !word.starts_with('+'),
+    }
+}
+
+fn is_mark(word: &str) -> bool {
+    match word.split_once('/') {
+        Some((mark, mask)) => is_number(mark) && is_number(mask),
+        None => is_number(word),
+    }
+}
+
+fn is_route_time(word: &str) -> bool {
+    let number = word.strip_suffix("ms").or_else(|| word.strip_suffix('s')).unwrap_or(word);
+    number.parse::<f64>().is_ok_and(|number| number >= 0.0)
+        && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+fn is_umask(word: &str) -> bool {
+    const BITS: [&str; 12] = [
+        "IRUSR", "IWUSR", "IXUSR", "IRWXU", "IRGRP", "IWGRP", "IXGRP", "IRWXG", "IROTH", "IWOTH",
+        "IXOTH", "IRWXO",
+    ];
+    is_number(word) || word.split('|').all(|bit| BITS.contains(&bit))
 }
 
 fn scope(word: &str) -> Result<Datum, Refused> {

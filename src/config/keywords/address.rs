@@ -1,16 +1,36 @@
 //! Keywords of an address line.
 
-use super::Effect::Works;
-use super::{Kind, Shape, arg, keywords};
+use super::Effect::{NotYet, Works};
+use super::{FLAG, Kind, Shape, arg, keywords};
 
 keywords! {
     TABLE of Address;
-    DEV "dev": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "as interface", Works,
-        "The interface that gets the address.";
     BROADCAST "brd" or "broadcast": Shape::Args(&[arg(Kind::Broadcast, "ADDRESS|+|-")]), "", Works,
         "Its broadcast address: `+` sets all bits of the host part, `-` clears them.";
-    LABEL "label": Shape::Args(&[arg(Kind::Label, "LABEL")]), "", Works,
-        "The label that old tools show it with, beginning with the interface's name.";
+    DEV "dev": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "as interface", Works,
+        "The interface that gets the address.";
     SCOPE "scope": Shape::Args(&[arg(Kind::Scope, "SCOPE")]), "global", Works,
         "How far the address is valid.";
+    LABEL "label": Shape::Args(&[arg(Kind::Label, "LABEL")]), "", Works,
+        "The label that old tools show it with, beginning with the interface's name.";
+    PEER "peer": Shape::Args(&[arg(Kind::Prefix, "ADDRESS[/LENGTH]")]), "", NotYet,
+        "The address at the other end of a point-to-point link.";
+    NO_TRACK "no_track": FLAG, "", NotYet,
+        "Nobody minds if somebody else removes the address.";
+    TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", NotYet,
+        "The track_group whose virtual routers fail if this static address is gone for good.";
+    USE_VMAC "use_vmac": FLAG, "", NotYet,
+        "Gives an address on another interface the virtual router's MAC address too.";
+    PREFERRED_LFT "preferred_lft": Shape::Args(&[arg(Kind::Lifetime, "SECONDS|forever")]), "0 for /128, else forever", NotYet,
+        "How long an IPv6 address may be chosen as a source.";
+    NODAD "-nodad": FLAG, "", NotYet,
+        "Duplicate address detection is done for this IPv6 address; without it, it isn't.";
+    HOME "home": FLAG, "", NotYet,
+        "It is a home address (RFC 6275).";
+    MNGTMPADDR "mngtmpaddr": FLAG, "", NotYet,
+        "The kernel makes temporary addresses from this one.";
+    NOPREFIXROUTE "noprefixroute": FLAG, "", NotYet,
+        "No route to its subnet comes with it.";
+    AUTOJOIN "autojoin": FLAG, "", NotYet,
+        "The kernel joins multicast groups with it.";
 }

@@ -1,33 +1,122 @@
-//! Keywords of `vrrp_instance`.
+//! Keywords of `vrrp_instance`, and of the blocks inside it that hold settings.
 
-use super::Effect::Works;
-use super::{Kind, Place, Shape, arg, keywords};
+use super::Effect::{Moot, NotYet, OutOfScope, Works};
+use super::Naming::Unnamed;
+use super::{COUNT, DELAY, FLAG, Kind, Place, SWITCH, Shape, arg, keywords, many, maybe};
 
-const COUNT: Shape = Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, ""), "COUNT")]);
-const DELAY: Shape = Shape::Args(&[arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]);
+const ADDRESS: Shape = Shape::Args(&[arg(Kind::Ip, "ADDRESS")]);
+const SECONDS: u64 = 1_000_000;
 
 keywords! {
     TABLE of Instance;
+    // What it is.
     STATE "state": Shape::Args(&[arg(Kind::Choice(&["MASTER", "BACKUP"]), "MASTER|BACKUP")]), "BACKUP", Works,
         "The state that is expected at first; priorities decide what it really becomes.";
-    INTERFACE "interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "default_interface", Works,
+    INTERFACE "interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "as default_interface", Works,
         "The interface that carries its adverts, and its addresses unless they say otherwise.";
     VIRTUAL_ROUTER_ID "virtual_router_id": Shape::Args(&[arg(Kind::Int(1, 255, ""), "ID")]), "", Works,
         "Its number on the wire, the same on all routers that share its addresses.";
     PRIORITY "priority": Shape::Args(&[arg(Kind::Int(1, 255, ""), "PRIORITY")]), "100", Works,
         "How much it wants to be master; 255 says that it owns the addresses.";
-    ADVERT_INT "advert_int": Shape::Args(&[arg(Kind::Seconds(10_000, 255_000_000), "SECONDS")]), "1", Works,
-        "How often it sends adverts while master.";
+    ADVERT_INT "advert_int": Shape::Args(&[arg(Kind::Seconds(10_000, 255 * SECONDS), "SECONDS")]), "1", Works,
+        "How often it sends adverts while master: whole seconds with VRRPv2, hundredths up to 40.95 with VRRPv3.";
     VERSION "version": Shape::Args(&[arg(Kind::Int(2, 3, ""), "2|3")]), "as vrrp_version", Works,
         "The protocol version it speaks.";
+    // What it carries.
     VIRTUAL_IPADDRESS "virtual_ipaddress": Shape::Lines(Place::Address), "", Works,
-        "The addresses it carries, listed in its adverts.";
+        "The addresses it carries, listed in its adverts; all of one family.";
+    VIRTUAL_IPADDRESS_EXCLUDED "virtual_ipaddress_excluded": Shape::Lines(Place::Address), "", NotYet,
+        "Further addresses that its adverts don't list, of either family.";
+    VIRTUAL_ROUTES "virtual_routes": Shape::Lines(Place::Route), "", NotYet,
+        "Routes that exist while it is master.";
+    VIRTUAL_RULES "virtual_rules": Shape::Lines(Place::Rule), "", NotYet,
+        "Policy rules that exist while it is master.";
+    NO_VIRTUAL_IPADDRESS "no_virtual_ipaddress": FLAG, "", Works,
+        "Says that it has no addresses on purpose.";
+    PROMOTE_SECONDARIES "promote_secondaries": FLAG, "", NotYet,
+        "Keeps other addresses of a subnet when the first of them is removed.";
+    // Who it speaks with.
+    AUTHENTICATION "authentication": Shape::Block(Place::Authentication, Unnamed), "", NotYet,
+        "A password or signature in VRRPv2 adverts, which RFC 3768 took out of the protocol.";
+    AUTH_HMAC "auth_hmac": Shape::Block(Place::Hmac, Unnamed), "", NotYet,
+        "Keys that sign adverts with HMAC-SHA256.";
+    UNICAST_PEER "unicast_peer": Shape::Lines(Place::UnicastPeer), "", NotYet,
+        "The other routers: adverts go to each of them, not to the multicast group.";
+    SOURCE "unicast_src_ip" or "mcast_src_ip": ADDRESS, "the first address of the interface", NotYet,
+        "The source address of its adverts.";
+    UNICAST_TTL "unicast_ttl": Shape::Args(&[arg(Kind::Int(0, 255, ""), "TTL")]), "255", NotYet,
+        "The TTL or hop limit of unicast adverts.";
+    UNICAST_FAULT_NO_PEER "unicast_fault_no_peer": FLAG, "", NotYet,
+        "Without peers it is in FAULT, instead of using multicast.";
+    CHECK_UNICAST_SRC "check_unicast_src": FLAG, "as vrrp_check_unicast_src", NotYet,
+        "Drops unicast adverts that don't come from a configured peer.";
+    OLD_UNICAST_CHECKSUM "old_unicast_checksum": Shape::Args(&[maybe(Kind::Choice(&["never"]), "never")]), "", Moot("both forms of the checksum are accepted"),
+        "Sends the checksum of keepalived before 1.3.6.";
+    MCAST_DST_IP "mcast_dst_ip": Shape::Args(&[arg(Kind::Ip, "GROUP")]), "as vrrp_mcast_group4 or vrrp_mcast_group6", NotYet,
+        "The multicast group that its adverts go to.";
+    TRACK_SRC_IP "track_src_ip": FLAG, "", NotYet,
+        "It is in FAULT while its source address doesn't exist.";
+    NATIVE_IPV6 "native_ipv6": FLAG, "", NotYet,
+        "It is a virtual router of IPv6 even if no address says so.";
+    // Interfaces of its own.
+    USE_VMAC "use_vmac": Shape::Args(&[
+            maybe(Kind::VmacName, "NAME"), maybe(Kind::Mac, "MAC"),
+            maybe(Kind::Choice(&["netlink_notify_msg"]), "netlink_notify_msg"),
+            maybe(Kind::Keyed("group"), "group GROUP"),
+        ]), "", NotYet,
+        "Gives its addresses the virtual router's MAC address, on an interface made for it.";
+    VMAC_XMIT_BASE "vmac_xmit_base": FLAG, "", NotYet,
+        "With use_vmac, adverts use the interface below.";
+    USE_VMAC_ADDR "use_vmac_addr": FLAG, "", NotYet,
+        "Also gives such interfaces to addresses on other interfaces.";
+    USE_IPVLAN "use_ipvlan": Shape::Args(&[
+            maybe(Kind::VmacName, "NAME"), maybe(Kind::Prefix, "ADDRESS[/LENGTH]"),
+            maybe(Kind::Choice(&["bridge", "private", "vepa"]), "bridge|private|vepa"),
+        ]), "", NotYet,
+        "Makes an ipvlan interface for its addresses.";
+    VRF "vrf": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "", NotYet,
+        "The VRF that it works in, if it has no interface.";
+    // What it depends on.
+    DONT_TRACK_PRIMARY "dont_track_primary": FLAG, "", NotYet,
+        "Its own interface may be down.";
     TRACK_INTERFACE "track_interface": Shape::Lines(Place::TrackInterface), "", Works,
         "Interfaces that must be up, or that change its priority.";
-    NOPREEMPT "nopreempt": Shape::Flag, "", Works,
+    TRACK_SCRIPT "track_script": Shape::Lines(Place::TrackScript), "", NotYet,
+        "Scripts that must succeed, or that change its priority.";
+    TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", NotYet,
+        "Files whose number changes its priority.";
+    TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", NotYet,
+        "Programs that must run, or that change its priority.";
+    TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
+        "BFD sessions that must be up, or that change its priority.";
+    // How it decides.
+    NOPREEMPT "nopreempt": FLAG, "", Works,
         "It never displaces a master of lower priority.";
-    PREEMPT_DELAY "preempt_delay": Shape::Args(&[arg(Kind::Seconds(0, 1_000_000_000), "SECONDS")]), "0", Works,
+    PREEMPT "preempt": FLAG, "", Works,
+        "It displaces a master of lower priority, which is the default.";
+    PREEMPT_DELAY "preempt_delay": Shape::Args(&[arg(Kind::Seconds(0, 1000 * SECONDS), "SECONDS")]), "0", Works,
         "How long it waits before it displaces a master of lower priority.";
+    ACCEPT "accept": FLAG, "", NotYet,
+        "It takes traffic for its addresses even if it doesn't own them, which is the default.";
+    NO_ACCEPT "no_accept": FLAG, "", NotYet,
+        "It drops traffic for its addresses unless it owns them.";
+    STRICT_MODE "strict_mode": SWITCH, "as vrrp_strict", NotYet,
+        "Allows nothing that the VRRP RFCs don't have.";
+    SKIP_CHECK_ADV_ADDR "skip_check_adv_addr": SWITCH, "as vrrp_skip_check_adv_addr", NotYet,
+        "Compares the addresses of an advert with its own ones only when the master changes.";
+    V3_CHECKSUM_AS_V2 "v3_checksum_as_v2": SWITCH, "as in global_defs", Works,
+        "The checksum of VRRPv3 over IPv4 covers the message alone, without a pseudo-header.";
+    DOWN_TIMER_ADVERTS "down_timer_adverts": Shape::Args(&[arg(Kind::Int(1, 100, ""), "COUNT")]), "as vrrp_down_timer_adverts", NotYet,
+        "How many adverts must be missed before the master counts as gone.";
+    LOWER_PRIO_NO_ADVERT "lower_prio_no_advert": SWITCH, "as vrrp_lower_prio_no_advert", NotYet,
+        "As master it doesn't answer adverts of lower priority.";
+    HIGHER_PRIO_SEND_ADVERT "higher_prio_send_advert": SWITCH, "as vrrp_higher_prio_send_advert", NotYet,
+        "As master it sends a last advert of its own when it gives way to a higher priority.";
+    OWNER_IGNORE_ADVERTS "owner_ignore_adverts": SWITCH, "as vrrp_owner_ignore_adverts", NotYet,
+        "As owner of the addresses it takes no notice of others' adverts.";
+    TIMER_EXPIRED_BACKUP "timer_expired_backup" or "thread_timer_expired": FLAG, "", NotYet,
+        "As master it steps down when the daemon was stopped for too long.";
+    // Gratuitous ARP.
     GARP_MASTER_DELAY "garp_master_delay": DELAY, "as vrrp_garp_master_delay", Works,
         "How long after becoming master the second set of gratuitous ARPs is sent; 0 for no second set.";
     GARP_MASTER_REPEAT "garp_master_repeat": COUNT, "as vrrp_garp_master_repeat", Works,
@@ -38,6 +127,70 @@ keywords! {
         "How many gratuitous ARPs are sent for each address in a refresh.";
     GARP_LOWER_PRIO_DELAY "garp_lower_prio_delay": DELAY, "as vrrp_garp_lower_prio_delay", Works,
         "How long after an advert of lower priority the second set of gratuitous ARPs is sent.";
-    GARP_LOWER_PRIO_REPEAT "garp_lower_prio_repeat": COUNT, "as vrrp_garp_lower_prio_repeat", Works,
+    GARP_LOWER_PRIO_REPEAT "garp_lower_prio_repeat": Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, ""), "COUNT")]), "as vrrp_garp_lower_prio_repeat", Works,
         "How many gratuitous ARPs are sent for each address after an advert of lower priority.";
+    GARP_EXTRA_IF "garp_extra_if" or "vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "as vrrp_garp_extra_if", NotYet,
+        "How often gratuitous ARPs are sent on other interfaces that have addresses: those made for use_vmac, or all.";
+    // Whom it tells.
+    NOTIFY_MASTER "notify_master": Shape::Command, "", NotYet,
+        "Run when it becomes master.";
+    NOTIFY_BACKUP "notify_backup": Shape::Command, "", NotYet,
+        "Run when it becomes backup.";
+    NOTIFY_FAULT "notify_fault": Shape::Command, "", NotYet,
+        "Run when it enters FAULT.";
+    NOTIFY_STOP "notify_stop": Shape::Command, "", NotYet,
+        "Run when it stops.";
+    NOTIFY_DELETED "notify_deleted": Shape::OptionalCommand, "", NotYet,
+        "Run when a reload removes it; even without a command, others are then told DELETED instead of FAULT.";
+    NOTIFY "notify": Shape::Command, "", NotYet,
+        "Run at every change, with INSTANCE, its name, the state and its priority as further arguments.";
+    NOTIFY_MASTER_RX_LOWER_PRI "notify_master_rx_lower_pri": Shape::Command, "", NotYet,
+        "Run when it hears an advert of lower priority as master.";
+    NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", NotYet,
+        "Also tells the named pipes of changed priorities.";
+    SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", NotYet,
+        "Sends mail at every change of state.";
+    // The rest.
+    DEBUG "debug": Shape::Args(&[arg(Kind::Int(0, 4, ""), "LEVEL")]), "0", Moot("it never had one"),
+        "A debug level.";
+    KERNEL_RX_BUF_SIZE "kernel_rx_buf_size": Shape::Args(&[arg(Kind::Int(1, 4_294_967_295, "bytes"), "BYTES")]), "as vrrp_rx_bufs_policy", NotYet,
+        "The size of the receive buffer for its adverts.";
+    LINKBEAT_USE_POLLING "linkbeat_use_polling": FLAG, "", Moot("the kernel reports every change of a link"),
+        "The link of its interface is polled.";
+    LVS_SYNC_DAEMON_INTERFACE "lvs_sync_daemon_interface": Shape::Anything, "", OutOfScope,
+        "The interface that IPVS connections are synchronised on.";
+}
+
+/// Keywords of `authentication`.
+pub mod authentication {
+    use super::super::Effect::NotYet;
+    use super::{Kind, Shape, arg, keywords};
+
+    keywords! {
+        TABLE of Authentication;
+        AUTH_TYPE "auth_type": Shape::Args(&[arg(Kind::Choice(&["PASS", "AH"]), "PASS|AH")]), "", NotYet,
+            "A password in clear text, or the signature of an IPsec authentication header.";
+        AUTH_PASS "auth_pass": Shape::Args(&[arg(Kind::Word, "PASSWORD")]), "", NotYet,
+            "The password; its first eight bytes count.";
+    }
+}
+
+/// Keywords of `auth_hmac`.
+pub mod hmac {
+    use super::super::Effect::NotYet;
+    use super::{Kind, Shape, arg, keywords, many};
+
+    keywords! {
+        TABLE of Hmac;
+        KEY "key": Shape::List(&[arg(Kind::Int(0, 255, ""), "ID"), arg(Kind::Word, "SECRET"), many(Kind::Word, "SECRET")]), "", NotYet,
+            "A key and its number; there may be several.";
+        ACTIVE_KEY "active_key": Shape::Args(&[arg(Kind::Int(0, 255, ""), "ID")]), "", NotYet,
+            "The key that adverts are signed with.";
+        TIME_WINDOW "time_window": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "", NotYet,
+            "How far a signed advert's time may be off.";
+        ANTI_REPLAY "anti_replay": Shape::Args(&[arg(Kind::Choice(&["time", "monotonic"]), "time|monotonic")]), "", NotYet,
+            "How a repeated advert is known: by its time or by its number.";
+        MODE "mode": Shape::Args(&[arg(Kind::Choice(&["enforce", "permissive", "receive-only"]), "enforce|permissive|receive-only")]), "", NotYet,
+            "Whether adverts without a signature are refused.";
+    }
 }

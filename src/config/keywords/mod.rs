@@ -6,26 +6,66 @@
 
 pub mod address;
 pub mod global;
+pub mod group;
 pub mod instance;
 pub mod root;
+pub mod route;
 pub mod tracking;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// A block of the language: what its keywords mean depends on it.
+/// A block of the language, or a line of one: what a keyword means depends on where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
     /// Outside of all blocks.
     Root,
     /// `global_defs`.
     Global,
+    /// A line of `notification_email`.
+    Email,
     /// `vrrp_instance`.
     Instance,
+    /// `authentication`.
+    Authentication,
+    /// `auth_hmac`.
+    Hmac,
+    /// A line of `unicast_peer`.
+    UnicastPeer,
     /// A line of `virtual_ipaddress`, `virtual_ipaddress_excluded` or `static_ipaddress`.
     Address,
+    /// A line of `virtual_routes` or `static_routes`.
+    Route,
+    /// A line of `virtual_rules` or `static_rules`.
+    Rule,
     /// A line of `track_interface`.
     TrackInterface,
+    /// A line of `track_script`.
+    TrackScript,
+    /// A line of `track_file` inside a virtual router or a group.
+    TrackFileUse,
+    /// A line of `track_process`.
+    TrackProcessUse,
+    /// A line of `track_bfd`.
+    TrackBfd,
+    /// `vrrp_sync_group`.
+    SyncGroup,
+    /// `vrrp_script`.
+    Script,
+    /// `track_file` outside of all blocks.
+    TrackFile,
+    /// `vrrp_track_process`.
+    TrackProcess,
+    /// `bfd_instance`.
+    Bfd,
+    /// `track_group`.
+    TrackGroup,
+    /// `garp_group`.
+    GarpGroup,
+    /// A line of `interface_up_down_delays`.
+    UpDownDelay,
+    /// A line of `linkbeat_interfaces`.
+    Linkbeat,
 }
 
 /// A keyword of a place; small enough to stand in every setting.
@@ -61,6 +101,12 @@ pub enum Shape {
     Flag,
     /// Values, in this order; those that are optional may be left out.
     Args(&'static [Arg]),
+    /// The same, and the keyword may be given several times.
+    List(&'static [Arg]),
+    /// A command, and perhaps the user and the group that run it.
+    Command,
+    /// The same, but the keyword means something without a command too.
+    OptionalCommand,
     /// A block of settings, with a name before it if the block has one.
     Block(Place, Naming),
     /// A block whose lines each describe one thing.
@@ -100,6 +146,8 @@ pub enum Kind {
     Int(i64, i64, &'static str),
     /// Seconds with up to six decimals, from the first to the second in microseconds.
     Seconds(u64, u64),
+    /// Milliseconds with up to three decimals, from the first to the second in microseconds.
+    Millis(u64, u64),
     /// `on`, `true`, `yes`, `off`, `false` or `no`.
     Bool,
     /// Any word.
@@ -122,6 +170,41 @@ pub enum Kind {
     Scope,
     /// An address label: at most 15 bytes.
     Label,
+    /// A seconds count or `forever`.
+    Lifetime,
+    /// An Ethernet address of six bytes, or its first five.
+    Mac,
+    /// The name of an interface to be made: one that is nothing else that may follow use_vmac or
+    /// use_ipvlan.
+    VmacName,
+    /// This word, and another one after it.
+    Keyed(&'static str),
+    /// A destination: an address with or without a prefix length, or `default`, `any`, `all`,
+    /// `default6`.
+    Net,
+    /// A number, or two with `-` between them.
+    Range,
+    /// A firewall mark and perhaps its mask, decimal or hexadecimal: `N/M`.
+    Mark,
+    /// MPLS labels: numbers with `/` between them.
+    Labels,
+    /// A number of milliseconds, or one with the unit `ms` or `s`.
+    RouteTime,
+    /// `MTU`, `ADVERT` or a number of bytes.
+    RxPolicy,
+    /// A number (decimal, octal, hexadecimal) or permission bits with `|` between them.
+    Umask,
+    /// An option of `include_check`.
+    IncludeCheck,
+}
+
+/// How a line of a block of lines is built.
+#[derive(Clone, Copy, Debug)]
+pub struct LineShape {
+    /// What it begins with.
+    pub args: &'static [Arg],
+    /// Whether its first value may stand anywhere, or be missing.
+    pub free: bool,
 }
 
 /// What `viprd` does with a setting.
@@ -153,9 +236,33 @@ impl Key {
 }
 
 impl Place {
-    /// All places, outermost first.
-    pub const ALL: [Place; 5] =
-        [Place::Root, Place::Global, Place::Instance, Place::Address, Place::TrackInterface];
+    /// All places, in the order of the manual page.
+    pub const ALL: [Place; 24] = [
+        Place::Root,
+        Place::Global,
+        Place::Email,
+        Place::Instance,
+        Place::Authentication,
+        Place::Hmac,
+        Place::UnicastPeer,
+        Place::Address,
+        Place::Route,
+        Place::Rule,
+        Place::TrackInterface,
+        Place::TrackScript,
+        Place::TrackFileUse,
+        Place::TrackProcessUse,
+        Place::TrackBfd,
+        Place::SyncGroup,
+        Place::Script,
+        Place::TrackFile,
+        Place::TrackProcess,
+        Place::Bfd,
+        Place::TrackGroup,
+        Place::GarpGroup,
+        Place::UpDownDelay,
+        Place::Linkbeat,
+    ];
 
     /// The keywords that may stand there, in the order of the manual page.
     pub fn keywords(self) -> &'static [Keyword] {
@@ -163,18 +270,57 @@ impl Place {
             Place::Root => root::TABLE,
             Place::Global => global::TABLE,
             Place::Instance => instance::TABLE,
+            Place::Authentication => instance::authentication::TABLE,
+            Place::Hmac => instance::hmac::TABLE,
+            Place::UnicastPeer => group::peer::TABLE,
             Place::Address => address::TABLE,
-            Place::TrackInterface => tracking::INTERFACE_TABLE,
+            Place::Route => route::routes::TABLE,
+            Place::Rule => route::rules::TABLE,
+            Place::TrackInterface => tracking::interface::TABLE,
+            Place::TrackScript => tracking::script_use::TABLE,
+            Place::TrackFileUse => tracking::file_use::TABLE,
+            Place::TrackProcessUse => tracking::process_use::TABLE,
+            Place::TrackBfd => tracking::bfd_use::TABLE,
+            Place::SyncGroup => group::sync::TABLE,
+            Place::Script => tracking::script::TABLE,
+            Place::TrackFile => tracking::file::TABLE,
+            Place::TrackProcess => tracking::process::TABLE,
+            Place::Bfd => tracking::bfd::TABLE,
+            Place::TrackGroup => group::track::TABLE,
+            Place::GarpGroup => group::garp::TABLE,
+            Place::Email | Place::UpDownDelay | Place::Linkbeat => &[],
         }
     }
 
-    /// What a line of it begins with, if it is a place of lines.
-    pub fn subject(self) -> Option<Arg> {
-        match self {
-            Place::Address => Some(arg(Kind::Prefix, "ADDRESS[/LENGTH]")),
-            Place::TrackInterface => Some(arg(Kind::Interface, "INTERFACE")),
-            Place::Root | Place::Global | Place::Instance => None,
-        }
+    /// How a line of it is built, if it is a place of lines.
+    pub fn line(self) -> Option<LineShape> {
+        const NAME: &[Arg] = &[arg(Kind::Word, "NAME")];
+        let (args, free): (&[Arg], bool) = match self {
+            Place::Email => (const { &[arg(Kind::Word, "ADDRESS")] }, false),
+            Place::UnicastPeer => (const { &[arg(Kind::Ip, "ADDRESS")] }, false),
+            Place::Address => (const { &[arg(Kind::Prefix, "ADDRESS[/LENGTH]")] }, false),
+            Place::Route => (const { &[maybe(Kind::Net, "DESTINATION")] }, true),
+            Place::Rule => (&[], true),
+            Place::TrackInterface => (const { &[arg(Kind::Interface, "INTERFACE")] }, false),
+            Place::TrackScript | Place::TrackFileUse | Place::TrackProcessUse | Place::TrackBfd => {
+                (NAME, false)
+            }
+            Place::UpDownDelay => {
+                const DELAY: Kind = Kind::Seconds(0, 255_000_000);
+                let args = const {
+                    &[arg(Kind::Interface, "INTERFACE"), arg(DELAY, "DOWN"), maybe(DELAY, "UP")]
+                };
+                (args, false)
+            }
+            Place::Linkbeat => {
+                const HOW: Kind = Kind::Choice(&["MII", "ETHTOOL", "IOCTL"]);
+                let args =
+                    const { &[arg(Kind::Interface, "INTERFACE"), maybe(HOW, "MII|ETHTOOL|IOCTL")] };
+                (args, false)
+            }
+            _ => return None,
+        };
+        Some(LineShape { args, free })
     }
 
     /// The keyword that a word is there.
@@ -199,7 +345,7 @@ impl Place {
         self.keywords().iter().flat_map(names)
     }
 
-    /// The keyword that opens it.
+    /// The first keyword that opens it.
     pub fn opened_by(self) -> Option<&'static Keyword> {
         let opens = |keyword: &&Keyword| match keyword.shape {
             Shape::Block(place, _) | Shape::Lines(place) => place == self,
@@ -213,10 +359,27 @@ impl Place {
         match self {
             Place::Root => "the top level",
             Place::Address => "an address line",
+            Place::Route => "a route",
+            Place::Rule => "a policy rule",
             _ => self.opened_by().map_or("", |keyword| keyword.name),
         }
     }
 }
+
+/// A keyword that stands alone.
+const FLAG: Shape = Shape::Flag;
+/// A yes or a no; the bare keyword is a yes.
+const SWITCH: Shape = Shape::Args(&[maybe(Kind::Bool, "on|off")]);
+/// A name of whatever kind.
+const NAME: Shape = Shape::Args(&[arg(Kind::Word, "NAME")]);
+/// A file or directory.
+const FILE: Shape = Shape::Args(&[arg(Kind::Word, "PATH")]);
+/// A count of at least one.
+const COUNT: Shape = Shape::Args(&[arg(Kind::Int(1, 2_147_483_647, ""), "COUNT")]);
+/// Seconds, zero for never.
+const DELAY: Shape = Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]);
+/// Microseconds up to ten seconds.
+const MICROS: Shape = Shape::Args(&[arg(Kind::Int(0, 10_000_000, "microseconds"), "MICROSECONDS")]);
 
 /// A value that must be given.
 pub(crate) const fn arg(kind: Kind, name: &'static str) -> Arg {
@@ -226,6 +389,11 @@ pub(crate) const fn arg(kind: Kind, name: &'static str) -> Arg {
 /// A value that may be left out.
 pub(crate) const fn maybe(kind: Kind, name: &'static str) -> Arg {
     Arg { kind, name, optional: true, repeats: false }
+}
+
+/// Any number of values of a kind.
+pub(crate) const fn many(kind: Kind, name: &'static str) -> Arg {
+    Arg { kind, name, optional: true, repeats: true }
 }
 
 /// Defines the keywords of a place: a constant [`Key`] for each, and the table of all.
@@ -282,18 +450,18 @@ mod tests {
     fn each_has_one_sentence() {
         for keyword in all() {
             let (doc, name) = (keyword.doc, keyword.name);
-            assert!(doc.ends_with('.') && doc.len() > 10, "{name}: {doc}");
+            assert!(doc.ends_with('.') && doc.len() >= 8, "{name}: {doc}");
             assert!(!doc.starts_with(char::is_lowercase), "{name}: {doc}");
         }
     }
 
     #[test]
-    fn optional_values_come_last() {
+    fn only_the_last_value_repeats() {
         for keyword in all() {
-            if let Shape::Args(args) = keyword.shape {
+            if let Shape::Args(args) | Shape::List(args) = keyword.shape {
                 assert!(!args.is_empty(), "{}", keyword.name);
-                let repeats = args.iter().filter(|arg| arg.repeats).count();
-                assert!(repeats <= 1, "{}", keyword.name);
+                let repeats = args.iter().position(|arg| arg.repeats);
+                assert!(repeats.is_none_or(|at| at + 1 == args.len()), "{}", keyword.name);
             }
         }
     }

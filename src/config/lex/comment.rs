@@ -31,6 +31,7 @@ pub(super) fn strip(raw: &str, start: u32, line: &mut Line) {
         }
         at += 1;
     }
+    line.continues = end < raw.len() && raw.trim_end().ends_with('\\');
     let end = raw.get(..end).unwrap_or_default().trim_end_matches([' ', '\t', '\r', '\n']).len();
     push(line, raw, from, end, start);
 }

@@ -13,6 +13,8 @@ pub(crate) struct Line {
     pieces: Vec<Piece>,
     /// How many blanks it begins with where it was written.
     pub(crate) indent: u32,
+    /// Whether it ends with a backslash behind a comment: a definition goes on.
+    pub(crate) continues: bool,
 }
 
 /// From `at` on (to the next piece), text comes from `source`.
@@ -29,6 +31,7 @@ impl Line {
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.pieces.clear();
+        self.continues = false;
     }
 
     /// Appends text that stands in the source at `start`.

@@ -325,29 +325,12 @@ impl<'a> Preprocessor<'a> {
         let Some(name) = define::defined_name(&line.text).map(str::to_owned) else { return };
         let span = line.span(0..name.len() + 1);
         line.cut_front(name.len() + 2);
-        let several = line.text.ends_with('\\');
         let mut lines = Vec::new();
-        let mut more = several;
-        if several {
-            line.truncate(line.text.len() - 1);
-            if !line.text.is_empty() {
-                lines.push(line.clone());
-            }
-        } else {
-            lines.push(line.clone());
-        }
+        let mut more = self.take_value(line, &mut lines);
+        let several = more;
         let depth = self.frames.len();
         while more && self.has_more(depth) && self.fetch(line) {
-            if line.text.is_empty() {
-                continue;
-            }
-            more = line.text.ends_with('\\');
-            if more {
-                line.truncate(line.text.len() - 1);
-            }
-            if !line.text.is_empty() {
-                lines.push(line.clone());
-            }
+            more = self.take_value(line, &mut lines);
         }
         if more {
             let message = format!("the file ends within the definition of `${name}`");
@@ -362,6 +345,20 @@ impl<'a> Preprocessor<'a> {
             return;
         }
         self.definitions.write(&name, span, Definition { lines: lines.into(), several });
+    }
+
+    /// Takes a line of a definition's value; whether another one follows.
+    fn take_value(&mut self, line: &mut Line, lines: &mut Vec<Line>) -> bool {
+        let backslash = line.text.ends_with('\\');
+        if backslash {
+            line.truncate(line.text.len() - 1);
+        }
+        let more = backslash || line.continues;
+        // A definition on one line may be empty; empty lines of a longer one say nothing.
+        if !line.text.is_empty() || (!more && lines.is_empty()) {
+            lines.push(line.clone());
+        }
+        more
     }
 
     /// Whether the frame at the top, number `depth`, has another line.
