@@ -75,7 +75,9 @@ impl<'m> Lowering<'m, '_> {
             link,
             vrid,
             version,
-            checksum_form: ChecksumForm::Message,
+            // keepalived's default, and keepalived 2.2 takes no other: two of them, of which one
+            // is replaced by us, must go on understanding each other.
+            checksum_form: ChecksumForm::PseudoHeader,
             priority: self.priority(section),
             interval: self.interval(section, version),
             preempt: self.preempt(section),
