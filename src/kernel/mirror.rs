@@ -49,8 +49,14 @@ pub(super) struct RealKey {
 #[derive(Debug)]
 struct Real {
     rank: Rank,
-    touched: u32,
-    seen: u32,
+    marks: Marks,
+}
+
+/// When something was last spoken of: the generations of the last event and of the last page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) touched: u32,
+    pub(super) seen: u32,
 }
 
 /// How good an address is as the primary one; the least is the best.
@@ -233,7 +239,10 @@ impl Mirror {
     pub(super) fn unseen_devices(&self) -> Vec<IfIndex> {
         let unseen =
             |device: &Device| device.seen != self.generation && device.touched != self.generation;
-        self.devices().filter(|(_, device)| unseen(device)).map(|(ifindex, _)| ifindex).collect()
+        let unseen = self.devices().filter(|(_, device)| unseen(device));
+        let mut unseen: Vec<IfIndex> = unseen.map(|(ifindex, _)| ifindex).collect();
+        unseen.sort_unstable();
+        unseen
     }
 
     /// Learns of a real address. `shadow`: it is virtual as well, with another prefix length.
@@ -250,19 +259,29 @@ impl Mirror {
         let Some(device) = self.devices.get_mut(&address.ifindex) else {
             return;
         };
-        let known = device.reals.get_mut(&key);
-        let mut touched = generation.wrapping_sub(1);
+        let before = generation.wrapping_sub(1);
+        let known = device.reals.get(&key).map(|real| real.marks);
+        let mut marks = known.unwrap_or(Marks { touched: before, seen: before });
         match source {
-            Source::Event => touched = generation,
-            Source::Page => {
-                if let Some(real) = known
-                    && real.touched == generation
-                {
-                    real.seen = generation;
-                    return;
+            Source::Event => marks.touched = generation,
+            Source::Page => marks.seen = generation,
+        }
+        match known {
+            Some(known) if source == Source::Page && known.touched == generation => {
+                if let Some(real) = device.reals.get_mut(&key) {
+                    real.marks = marks;
                 }
             }
+            _ => self.put_real(address, shadow, marks),
         }
+    }
+
+    /// Makes an address a real one that is known, but was taken for a virtual one.
+    pub(super) fn put_real(&mut self, address: &Address, shadow: bool, marks: Marks) {
+        let key = RealKey::of(address);
+        let Some(device) = self.devices.get_mut(&address.ifindex) else {
+            return;
+        };
         // One that is known keeps its place, so that the primary address stays what it is.
         let order = match device.reals.get(&key) {
             Some(real) => real.rank.order,
@@ -273,15 +292,22 @@ impl Mirror {
         };
         let secondary = address.flags & libc::IFA_F_SECONDARY != 0;
         let rank = Rank { shadow, secondary, scope: address.scope, order };
-        device.insert(key, Real { rank, touched, seen: generation });
+        device.insert(key, Real { rank, marks });
     }
 
-    /// Forgets a real address; whether it was known.
-    pub(super) fn real_gone(&mut self, ifindex: IfIndex, key: &RealKey, source: Source) -> bool {
-        if self.dumping && source == Source::Event {
+    /// Forgets a real address that turns out to be a virtual one.
+    pub(super) fn take_real(&mut self, ifindex: IfIndex, key: &RealKey) -> Option<Marks> {
+        Some(self.devices.get_mut(&ifindex)?.remove(key)?.marks)
+    }
+
+    /// An event tells that a real address is gone.
+    pub(super) fn real_gone(&mut self, ifindex: IfIndex, key: &RealKey) {
+        if self.dumping {
             self.gone_reals.insert((ifindex, *key));
         }
-        self.devices.get_mut(&ifindex).is_some_and(|device| device.remove(key).is_some())
+        if let Some(device) = self.devices.get_mut(&ifindex) {
+            device.remove(key);
+        }
     }
 
     /// Removes the real addresses that the dump, complete now, didn't show.
@@ -290,7 +316,8 @@ impl Mirror {
         for device in self.devices.values_mut() {
             let candidates = &mut device.candidates;
             device.reals.retain(|_, real| {
-                let keep = real.seen == generation || real.touched == generation;
+                let Marks { touched, seen } = real.marks;
+                let keep = seen == generation || touched == generation;
                 if !keep {
                     candidates.remove(&real.rank);
                 }

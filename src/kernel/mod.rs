@@ -225,7 +225,8 @@ impl Host {
             let link = self.find_name(&device.name)?;
             (device.link != Some(link)).then_some((link, ifindex))
         };
-        let found: Vec<_> = self.mirror.devices().filter_map(unbound).collect();
+        let mut found: Vec<_> = self.mirror.devices().filter_map(unbound).collect();
+        found.sort_unstable();
         for (link, ifindex) in found {
             self.bind(link, ifindex);
         }
@@ -243,8 +244,8 @@ impl Host {
             self.reconciler.configured(id, address);
         }
         let mirror = &mut self.mirror;
-        self.reconciler
-            .tidy(|address, at| mirror.real(&as_real(address, at), false, Source::Event));
+        let real = |address: &_, at, marks| mirror.put_real(&as_real(address, at), false, marks);
+        self.reconciler.tidy(real);
         for number in 0..self.links.len() {
             self.rank_again(LinkId(number as u32));
         }
@@ -405,7 +406,7 @@ impl Host {
     }
 
     /// Whether no wish waits to be sent or answered: at the end, the time to go.
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&mut self) -> bool {
         self.reconciler.is_quiet()
     }
 
@@ -546,7 +547,7 @@ impl Host {
             }
             false => {
                 let key = RealKey::of(address);
-                self.mirror.real_gone(address.ifindex, &key, Source::Event);
+                self.mirror.real_gone(address.ifindex, &key);
             }
         }
         if let Some(link) = link {
@@ -749,8 +750,8 @@ impl Host {
             return;
         };
         let key = RealKey { ip, prefix_len, peer: None };
-        if self.mirror.real_gone(at, &key, Source::Page) {
-            self.reconciler.found(id, at, self.mirror.generation());
+        if let Some(marks) = self.mirror.take_real(at, &key) {
+            self.reconciler.found(id, at, marks);
         }
     }
 
@@ -805,10 +806,10 @@ impl Host {
                 let Some(&id) = self.reconciler.entries_of(link).get(number) else {
                     continue;
                 };
-                if self.reconciler.leave(id, ifindex)
+                if let Some(marks) = self.reconciler.leave(id, ifindex)
                     && let Some(address) = self.reconciler.address(id)
                 {
-                    self.mirror.real(&as_real(address, ifindex), false, Source::Event);
+                    self.mirror.put_real(&as_real(address, ifindex), false, marks);
                 }
             }
             self.mirror.rank_again(ifindex, |_| false);

@@ -73,9 +73,10 @@ pub(super) struct Kernel {
     /// Addresses that are refused.
     pub(super) refused: BTreeSet<IpAddr>,
     /// How often somebody else has removed an address, while its interface was up.
-    pub(super) foreign_deletions: BTreeMap<(String, IpAddr), usize>,
-    /// How often an address went down or away with its interface.
-    pub(super) gone_with_link: BTreeMap<(String, IpAddr), usize>,
+    pub(super) foreign_deletions: BTreeMap<IpAddr, usize>,
+    /// How often an address went down or away with its interface, or with the first address of its
+    /// subnet.
+    pub(super) gone_along: BTreeMap<IpAddr, usize>,
     command: Queue,
     monitor: Queue,
     dump: Option<RunningDump>,
@@ -124,7 +125,7 @@ impl Kernel {
             promote: false,
             refused: BTreeSet::new(),
             foreign_deletions: BTreeMap::new(),
-            gone_with_link: BTreeMap::new(),
+            gone_along: BTreeMap::new(),
             command: Queue::new(command_capacity),
             monitor: Queue::new(monitor_capacity),
             dump: None,
@@ -164,7 +165,7 @@ impl Kernel {
         self.set_up(name, false);
         let device = self.devices.get_mut(&index).unwrap();
         for address in std::mem::take(&mut device.addresses) {
-            *self.gone_with_link.entry((name.to_owned(), address.ip)).or_default() += 1;
+            *self.gone_along.entry(address.ip).or_default() += 1;
             self.tell_address(index, &address, true, Cause::Others);
         }
         self.tell_link(index, true);
@@ -187,7 +188,7 @@ impl Kernel {
         };
         self.tell_link(index, false);
         for address in gone {
-            *self.gone_with_link.entry((name.to_owned(), address.ip)).or_default() += 1;
+            *self.gone_along.entry(address.ip).or_default() += 1;
             self.tell_address(index, &address, true, Cause::Others);
         }
     }
@@ -222,7 +223,7 @@ impl Kernel {
             let device = &self.devices[&index];
             let gone = |ip: &&IpAddr| !device.addresses.iter().any(|it| it.ip == **ip);
             for ip in before.iter().filter(gone) {
-                *self.foreign_deletions.entry((name.to_owned(), *ip)).or_default() += 1;
+                *self.foreign_deletions.entry(*ip).or_default() += 1;
             }
         }
     }
@@ -401,6 +402,9 @@ impl Kernel {
         let mut promoted = None;
         if !address.secondary && !promote {
             gone = device.addresses.extract_if(.., |it| dependent(it)).collect();
+            for address in &gone {
+                *self.gone_along.entry(address.ip).or_default() += 1;
+            }
         } else if !address.secondary
             && let Some(first) = device.addresses.iter_mut().find(|it| dependent(it))
         {

@@ -29,6 +29,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
+use super::mirror::Marks;
 use super::request::Writer;
 use super::{Fact, Wish};
 use crate::base::{IfIndex, LinkId, VirtualAddress};
@@ -38,7 +39,7 @@ use crate::base::{IfIndex, LinkId, VirtualAddress};
 pub(super) const BATCH: usize = 64;
 
 /// A virtual address, by its place in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EntryId(u32);
 
 /// What tells one virtual address from another.
@@ -94,6 +95,8 @@ struct Flight {
     seq: u32,
     add: bool,
     at: IfIndex,
+    /// The request before it, if that has yet to be echoed: until then what is heard is old.
+    before: Option<u32>,
     /// The echo came before the answer.
     echoed: bool,
     /// It has appeared again, by another's hand, since it was sent.
@@ -107,9 +110,9 @@ struct Flight {
 }
 
 impl Flight {
-    fn new(seq: u32, add: bool, at: IfIndex) -> Self {
+    fn new(seq: u32, add: bool, at: IfIndex, before: Option<u32>) -> Self {
         let (echoed, returned, removed, void, lost) = (false, false, false, false, false);
-        Flight { seq, add, at, echoed, returned, removed, void, lost }
+        Flight { seq, add, at, before, echoed, returned, removed, void, lost }
     }
 }
 
@@ -186,6 +189,11 @@ struct Leftovers {
 pub(super) type Facts = VecDeque<Fact>;
 
 impl Entry {
+    fn marks(&self, at: IfIndex) -> Marks {
+        let seen = if self.seen_at == at { self.seen } else { self.seen.wrapping_sub(1) };
+        Marks { touched: self.touched, seen }
+    }
+
     /// Whether anything about it is or may be on that interface, or is still to be heard from there.
     fn refers_to(&self, at: IfIndex) -> bool {
         self.known == Some(at)
@@ -193,6 +201,12 @@ impl Entry {
             || self.flight.is_some_and(|flight| flight.at == at)
             || self.unheard.is_some()
             || self.unheard_deletions > 0
+    }
+
+    /// No echo is waited for any more of a request with such a number; whether one was.
+    fn echoed(&mut self, is_it: impl Fn(u32) -> bool) -> bool {
+        let before = self.flight.as_mut().and_then(|flight| flight.before.take_if(|it| is_it(*it)));
+        self.unheard.take_if(|it| is_it(*it)).or(before).is_some()
     }
 
     /// The monitor has yet to tell of a deletion. Of IPv4 addresses that is known otherwise.
@@ -290,33 +304,32 @@ impl Reconciler {
     }
 
     /// The entry was found on an interface where nobody had taken it for a virtual one.
-    pub(super) fn found(&mut self, id: EntryId, at: IfIndex, generation: u32) {
+    pub(super) fn found(&mut self, id: EntryId, at: IfIndex, marks: Marks) {
         if let Some(entry) = self.entry_mut(id)
             && entry.known.is_none()
             && entry.flight.is_none()
         {
             (entry.known, entry.heard, entry.ours) = (Some(at), Some(at), false);
-            entry.touched = generation;
+            Marks { touched: entry.touched, seen: entry.seen } = marks;
+            entry.seen_at = at;
         }
     }
 
     /// The entry's link is about to lose its interface `at` to another name. An address there that
-    /// isn't ours is nothing to this entry any more; says so. One that is ours goes astray: it is
+    /// isn't ours is nothing to this entry any more; gives its marks. One that is ours goes astray: it is
     /// still to be found until it is gone.
-    pub(super) fn leave(&mut self, id: EntryId, at: IfIndex) -> bool {
-        let Some(entry) = self.entries.get_mut(id.0 as usize) else {
-            return false;
-        };
+    pub(super) fn leave(&mut self, id: EntryId, at: IfIndex) -> Option<Marks> {
+        let entry = self.entries.get_mut(id.0 as usize)?;
         if entry.known == Some(at) && !entry.ours && entry.flight.is_none() {
             (entry.known, entry.heard) = (None, None);
-            return true;
+            return Some(entry.marks(at));
         }
         if entry.refers_to(at) {
             let key = (at, entry.address.ip, entry.address.prefix_len);
             entry.astray = Some(at);
             self.astray.insert(key, id);
         }
-        false
+        None
     }
 
     /// The entry whose address is on the interface `at`, although that isn't its link's (any more).
@@ -362,7 +375,7 @@ impl Reconciler {
 
     /// Forgets the entries that nobody speaks of, claims or waits for; tells of those that are on
     /// an interface nonetheless, because they are real addresses from now on.
-    pub(super) fn tidy(&mut self, mut real: impl FnMut(&VirtualAddress, IfIndex)) {
+    pub(super) fn tidy(&mut self, mut real: impl FnMut(&VirtualAddress, IfIndex, Marks)) {
         for (number, entry) in self.entries.iter_mut().enumerate() {
             let id = EntryId(number as u32);
             let key = key(&entry.address);
@@ -378,7 +391,7 @@ impl Reconciler {
             }
             entry.heard = None;
             if let Some(at) = entry.known.take() {
-                real(&entry.address, at);
+                real(&entry.address, at, entry.marks(at));
             }
             self.index.remove(&key);
             self.free.push(id);
@@ -387,8 +400,12 @@ impl Reconciler {
         for place in &mut self.places {
             place.entries.clear();
         }
-        for (&key, &id) in &self.index {
-            self.places[key.link.index()].entries.push(id);
+        for (number, entry) in self.entries.iter().enumerate() {
+            let id = EntryId(number as u32);
+            let key = key(&entry.address);
+            if self.index.get(&key) == Some(&id) {
+                self.places[key.link.index()].entries.push(id);
+            }
         }
     }
 
@@ -512,7 +529,8 @@ impl Reconciler {
         for number in 0..self.entries.len() {
             self.review(EntryId(number as u32), facts);
         }
-        let owners: Vec<u32> = self.owners.keys().copied().collect();
+        let mut owners: Vec<u32> = self.owners.keys().copied().collect();
+        owners.sort_unstable();
         for owner in owners {
             self.report(owner, facts);
         }
@@ -543,14 +561,18 @@ impl Reconciler {
         {
             flight.void = true;
         }
-        // All that there was to hear of it has been heard.
-        (entry.unheard, entry.unheard_deletions) = (None, 0);
+        if entry.astray.is_none_or(|astray| astray == at) {
+            // All that there was to hear of it has been heard.
+            (entry.unheard, entry.unheard_deletions) = (None, 0);
+        }
     }
 
     /// The entries that are astray on that interface.
     pub(super) fn astray_on(&self, at: IfIndex) -> Vec<EntryId> {
         let there = |((on, ..), id): (&(IfIndex, IpAddr, u8), &EntryId)| (*on == at).then_some(*id);
-        self.astray.iter().filter_map(there).collect()
+        let mut all: Vec<EntryId> = self.astray.iter().filter_map(there).collect();
+        all.sort_unstable();
+        all
     }
 
     /// The monitor tells that the address is on the interface `at`, or is there no more. `up`:
@@ -577,7 +599,9 @@ impl Reconciler {
                     flight.echoed = true;
                 }
             }
-            Origin::Own(seq) if entry.last_seq != 0 && is_before(seq, entry.last_seq) => {}
+            Origin::Own(seq) if entry.last_seq != 0 && is_before(seq, entry.last_seq) => {
+                entry.echoed(|unheard| unheard == seq);
+            }
             Origin::Own(_) => {
                 entry.unheard = None;
                 match (entry.known, present) {
@@ -651,14 +675,24 @@ impl Reconciler {
         self.review(id, facts);
     }
 
-    /// Whether there is something to send.
-    pub(super) fn has_work(&self) -> bool {
-        !self.queue.is_empty()
+    /// Whether there is something to send. What has been done with meanwhile is dropped.
+    pub(super) fn has_work(&mut self) -> bool {
+        while let Some(id) = self.queue.front() {
+            if let Some(entry) = self.entries.get_mut(id.0 as usize) {
+                let place = self.places.get(entry.address.link.index()).and_then(|place| place.at);
+                if entry.next_step(place).is_some() {
+                    return true;
+                }
+                entry.queued = false;
+            }
+            self.queue.pop_front();
+        }
+        false
     }
 
     /// Whether nothing is to be sent and no answer is waited for.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.queue.is_empty() && self.in_flight == 0
+    pub(super) fn is_quiet(&mut self) -> bool {
+        !self.has_work() && self.in_flight == 0
     }
 
     /// Writes the next batch; requests are numbered from `first_seq` up, one by one, and told to
@@ -694,8 +728,8 @@ impl Reconciler {
                     (false, at)
                 }
             };
-            (entry.last_seq, entry.unheard) = (seq, None);
-            entry.flight = Some(Flight::new(seq, add, at));
+            entry.last_seq = seq;
+            entry.flight = Some(Flight::new(seq, add, at, entry.unheard.take()));
             self.in_flight += 1;
             count += 1;
             sent(id);
@@ -737,7 +771,11 @@ impl Reconciler {
                 self.doubt |= flight.removed && !flight.echoed && !numbered;
             }
             (true, _) => {
-                (entry.known, entry.ours) = (entry.heard, false);
+                entry.unheard = flight.before;
+                if entry.unheard.is_none() && entry.unheard_deletions == 0 {
+                    entry.known = entry.heard;
+                }
+                entry.ours = false;
                 // If the link has moved on meanwhile, it is asked for again at the new place.
                 if place == there {
                     entry.parked = true;
@@ -758,6 +796,7 @@ impl Reconciler {
                 entry.expect_deletion(!flight.returned && entry.heard.is_some());
             }
             (false, _) => {
+                entry.unheard = flight.before;
                 entry.parked = true;
                 refused = Some(Wish::Unset);
             }
@@ -788,12 +827,14 @@ impl Reconciler {
     /// What the monitor lost may include echoes: none is waited for that isn't newer than `seq`.
     pub(super) fn forget_echoes(&mut self, seq: u32) {
         for entry in &mut self.entries {
-            if entry.unheard.is_some_and(|unheard| is_before(unheard, seq)) {
-                entry.unheard = None;
+            if entry.echoed(|unheard| is_before(unheard, seq)) {
+                // It will never be heard; this is what it would have said.
+                entry.heard = entry.known;
             }
             entry.uncertain |= entry.unheard_deletions > 0;
-            if is_before(entry.last_seq, seq) {
+            if is_before(entry.last_seq, seq) && entry.unheard_deletions > 0 {
                 (entry.unheard_deletions, entry.uncertain) = (0, false);
+                entry.heard = entry.known;
             }
         }
     }
@@ -806,9 +847,10 @@ impl Reconciler {
     /// A page of the dump shows the address on that interface.
     pub(super) fn seen(&mut self, id: EntryId, at: IfIndex, generation: u32) {
         if let Some(entry) = self.entry_mut(id) {
-            // It may be on two interfaces: the one where we know it counts.
-            let twice = entry.seen == generation && entry.known == Some(entry.seen_at);
-            if !twice {
+            // It may be on two interfaces: the one where we know it, or have put it, counts.
+            let asked = entry.flight.map(|flight| flight.at);
+            let ours = [entry.known, asked].contains(&Some(entry.seen_at));
+            if entry.seen != generation || !ours {
                 (entry.seen, entry.seen_at) = (generation, at);
             }
         }
@@ -900,12 +942,14 @@ impl Reconciler {
         if let Some(at) = entry.astray {
             if place != Some(at) && entry.known == Some(at) && !entry.ours && entry.flight.is_none()
             {
-                // Somebody else's after all, and no longer our concern: a dump will find it there.
+                // Somebody else's after all, and no longer our concern.
                 (entry.known, entry.heard) = (None, None);
-                self.doubt = true;
             }
             if place == Some(at) || !entry.refers_to(at) {
+                // What others did to an address of this kind on either interface meanwhile may
+                // have been put down to the wrong one; a dump finds out.
                 entry.astray = None;
+                self.doubt = true;
                 self.astray.remove(&(at, entry.address.ip, entry.address.prefix_len));
             }
         }
