@@ -93,7 +93,7 @@ impl Engine {
             timers: Wheel::new(count),
             garps: Wheel::new(count),
             // The most that one event asks of each router at once.
-            actions: VecDeque::with_capacity(4 * count + 64),
+            actions: VecDeque::with_capacity(5 * count + 64),
             unattributed: UnattributedCounters::default(),
             started: false,
         };
