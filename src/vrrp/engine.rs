@@ -188,9 +188,10 @@ impl Engine {
         let router = &self.routers[id.index()];
         // Without an address of its own it is in Initialize, where every rank is ignored alike.
         let own_address = self.links.primary_ipv4(router.link).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        if let Some(notice) = self.details[id.index()].check(router, own_address, advert) {
-            self.actions.push_back(Action::Notice { router: id, notice: notice.0 });
-            if notice.1 == Verdict::Drop {
+        let check = self.details[id.index()].check(router, own_address, advert);
+        if let Some((notice, verdict)) = check {
+            self.notice(id, notice);
+            if verdict == Verdict::Drop {
                 return;
             }
         }
@@ -571,7 +572,8 @@ impl Details {
     }
 
     /// The checks of RFC 9568 section 7.1 that need the router's configuration, after its vrid was
-    /// found; errata 8298 to 8301 included. The first that fails is counted and returned.
+    /// found; errata 8298 to 8301 included. Says what is worth telling: why it is to be dropped, or
+    /// the gravest of what is wrong with one that is kept.
     #[inline]
     fn check(
         &mut self,
@@ -598,24 +600,26 @@ impl Details {
             counters.packet_length_errors += 1;
             return Some((Notice::AddressesDiffer { source, theirs: 0 }, Verdict::Drop));
         }
+        // What follows is no reason to drop a v3 advert, so each is counted whatever else differs.
+        let mut kept = None;
         if advert.interval != Some(router.interval) {
             counters.interval_errors += 1;
-            let verdict = match (router.version, advert.interval) {
+            let notice = Notice::IntervalDiffers { source, theirs: advert.interval };
+            match (router.version, advert.interval) {
                 // v2 wants the same interval everywhere (RFC 3768 section 7.1); v3 learns it.
-                (Version::V2, _) | (Version::V3, None) => Verdict::Drop,
-                (Version::V3, Some(_)) => Verdict::Keep,
-            };
-            return Some((Notice::IntervalDiffers { source, theirs: advert.interval }, verdict));
-        }
-        if router.priority == 255 && advert.priority == 255 {
-            return Some((Notice::SecondOwner { other: source }, Verdict::Keep));
+                (Version::V2, _) | (Version::V3, None) => return Some((notice, Verdict::Drop)),
+                (Version::V3, Some(_)) => kept = Some(notice),
+            }
         }
         if *advert.addresses != *self.advertised {
             counters.address_list_errors += 1;
             let theirs = advert.addresses.len() as u8;
-            return Some((Notice::AddressesDiffer { source, theirs }, Verdict::Keep));
+            kept.get_or_insert(Notice::AddressesDiffer { source, theirs });
         }
-        None
+        if router.priority == 255 && advert.priority == 255 {
+            kept = Some(Notice::SecondOwner { other: source });
+        }
+        kept.map(|notice| (notice, Verdict::Keep))
     }
 }
 

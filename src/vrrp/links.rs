@@ -91,9 +91,9 @@ impl Links {
         self.links[link.index()].facts?.primary_ipv4
     }
 
-    /// Whether anything can be sent on `link`.
+    /// Whether an advert can be framed for `link` and sent there.
     pub(super) fn can_send(&self, link: LinkId) -> bool {
-        self.links[link.index()].facts.is_some_and(|facts| facts.up)
+        self.links[link.index()].facts.is_some_and(|facts| facts.up && facts.mac.is_some())
     }
 
     /// What keeps a router from running whose own interface is `own` and that depends on `others`

@@ -1,0 +1,12 @@
+//! The engine's face, from outside: bytes, link changes and times in; wishes, states and counters
+//! out. What it means for a whole LAN is `tests/sim`'s matter.
+
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
+mod desk;
+mod faults;
+mod garps;
+mod packets;
+mod seed;
+mod states;
+mod times;

@@ -1,0 +1,235 @@
+//! Rule 2 of the house: once it is configured the engine allocates nothing. Counted for routers in
+//! steady state, and for what a bad day asks of them.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::Ipv4Addr;
+
+use viprd::base::{
+    Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, RouterId, Scope, Span,
+    VirtualAddress, Vrid,
+};
+use viprd::vrrp::{Action, Engine, GarpParams, Preempt, RouterParams, StateName};
+use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
+use viprd::wire::{Advert, ChecksumForm, Version};
+
+/// Counts what this thread asks for; other tests run beside it.
+struct Counting;
+
+thread_local! {
+    static REQUESTS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is going away has no counter any more, and nobody who asks.
+    let _ = REQUESTS.try_with(|requests| requests.set(requests.get() + 1));
+}
+
+// SAFETY: every request is passed on to `System` as it came; counting touches no memory of theirs.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How often `work` asks for memory.
+fn requests(work: impl FnOnce()) -> u64 {
+    let before = REQUESTS.with(Cell::get);
+    work();
+    REQUESTS.with(Cell::get) - before
+}
+
+const ROUTERS: u8 = 200;
+const LINK: LinkId = LinkId(0);
+const IFINDEX: IfIndex = IfIndex(2);
+
+/// The routers, their finished frames, and a peer's.
+struct House {
+    engine: Engine,
+    frames: Vec<AdvertFrame>,
+    peers: Vec<AdvertFrame>,
+    now: Instant,
+}
+
+impl House {
+    fn new() -> Self {
+        let params: Vec<RouterParams> = (1..=ROUTERS).map(params).collect();
+        let frame = |params: &RouterParams, source| {
+            let content = AdvertContent {
+                version: params.version,
+                vrid: params.vrid,
+                priority: params.priority,
+                interval: params.interval,
+                source,
+                addresses: &[Ipv4Addr::new(192, 0, 2, params.vrid.get())],
+                checksum_form: params.checksum_form,
+            };
+            AdvertFrame::new(&content, Mac::default())
+        };
+        let now = Instant::from_nanos(123_456_789_012);
+        let mut house = House {
+            frames: params.iter().map(|params| frame(params, Ipv4Addr::new(10, 0, 0, 1))).collect(),
+            peers: params.iter().map(|params| frame(params, Ipv4Addr::new(10, 0, 0, 2))).collect(),
+            engine: Engine::new(params, 1),
+            now,
+        };
+        house.link(true);
+        house.engine.start(now);
+        house.carry_out();
+        house
+    }
+
+    fn link(&mut self, up: bool) {
+        let facts = LinkFacts {
+            ifindex: IFINDEX,
+            up,
+            mac: Some(Mac::default()),
+            mtu: 1500,
+            primary_ipv4: Some(Ipv4Addr::new(10, 0, 0, 1)),
+        };
+        self.engine.on_link(self.now, &LinkChange { link: LINK, facts: Some(facts) });
+    }
+
+    /// What the daemon does with wishes, without the sockets.
+    fn carry_out(&mut self) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::Advertise { router, priority } => {
+                    self.frames[router.index()].set_priority(priority);
+                }
+                Action::SetAddresses { router } => self.engine.on_addresses_set(self.now, router),
+                _ => {}
+            }
+        }
+    }
+
+    /// Everybody hears the peer.
+    fn hear(&mut self, priority: u8) {
+        for peer in &mut self.peers {
+            peer.set_priority(priority);
+            let advert = Advert::parse(peer.packet()).expect("our own");
+            self.engine.on_advert(self.now, IFINDEX, &advert);
+        }
+        self.carry_out();
+    }
+
+    fn run_for(&mut self, span: Span) {
+        let end = self.now + span;
+        while self.engine.next_deadline() <= end {
+            self.now = self.engine.next_deadline();
+            self.engine.on_deadlines(self.now, 64);
+            self.carry_out();
+        }
+        self.now = end;
+    }
+
+    fn all(&self, state: StateName) -> bool {
+        self.engine.views().all(|view| view.state.name() == state)
+    }
+}
+
+fn params(vrid: u8) -> RouterParams {
+    RouterParams {
+        name: format!("VI_{vrid}").into(),
+        link: LINK,
+        vrid: Vrid::new(vrid).expect("from 1"),
+        version: Version::V3,
+        checksum_form: ChecksumForm::Message,
+        priority: 100,
+        interval: Centis::new(10).expect("not 0"),
+        preempt: Preempt::After(Span::ZERO),
+        tracked_links: Box::default(),
+        addresses: Box::new([VirtualAddress {
+            ip: Ipv4Addr::new(192, 0, 2, vrid).into(),
+            prefix_len: 32,
+            link: LINK,
+            broadcast: None,
+            label: None,
+            scope: Scope::GLOBAL,
+        }]),
+        garp: GarpParams { refresh: Span::from_secs(1), ..GarpParams::default() },
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(requests(|| drop(std::hint::black_box(Box::new(7)))), 1);
+    assert!(requests(|| drop(std::hint::black_box(vec![0u8; 100]))) >= 1);
+}
+
+#[test]
+fn a_steady_backup_allocates_nothing() {
+    let mut house = House::new();
+    let asked = requests(|| {
+        for _ in 0..1_000 {
+            house.hear(200);
+            house.run_for(Span::from_millis(100));
+        }
+    });
+    assert!(house.all(StateName::Backup));
+    assert_eq!(house.engine.view(RouterId(0)).counters.advertisement_rcvd, 1_000);
+    assert_eq!(asked, 0);
+}
+
+#[test]
+fn a_steady_active_allocates_nothing() {
+    let mut house = House::new();
+    house.run_for(Span::from_secs(1));
+    assert!(house.all(StateName::Master));
+    let asked = requests(|| house.run_for(Span::from_secs(100)));
+    assert!(house.engine.view(RouterId(0)).counters.advertisement_sent >= 1_000);
+    assert_eq!(asked, 0);
+}
+
+/// Elections, handovers, contests, faults and bad packets for everybody at once: the queue of
+/// wishes has room for the worst that one event asks of each router.
+#[test]
+fn a_bad_day_allocates_nothing() {
+    let mut house = House::new();
+    let asked = requests(|| {
+        for _ in 0..20 {
+            house.run_for(Span::from_secs(1));
+            house.hear(50);
+            house.hear(200);
+            house.hear(0);
+            house.run_for(Span::from_secs(1));
+            house.link(false);
+            house.carry_out();
+            house.link(true);
+            house.carry_out();
+            for router in 0..u32::from(ROUTERS) {
+                house.engine.on_address_lost(house.now, RouterId(router));
+            }
+            house.carry_out();
+            let mut garbage = [0x45; 60];
+            for byte in 0..60 {
+                garbage[byte] ^= byte as u8;
+                if let Err((refusal, vrid)) = Advert::parse(&garbage) {
+                    house.engine.on_malformed(IFINDEX, refusal, vrid);
+                }
+            }
+        }
+        house.run_for(Span::from_secs(1));
+        house.engine.stop(house.now);
+        house.carry_out();
+    });
+    assert!(house.all(StateName::Init));
+    assert!(house.engine.view(RouterId(0)).counters.master_transitions >= 20);
+    assert_eq!(asked, 0);
+}
