@@ -239,6 +239,7 @@ fn start(
         retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
+        packets_came: false,
     })
 }
 

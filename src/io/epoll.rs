@@ -17,7 +17,7 @@ use super::{
     Completion, Event, FAILURES_KEPT, Io, IoCounters, NETLINK_LEN, PACKET_LEN, Pool, Token, clock,
     is_final, sockaddr_in, sockaddr_ll,
 };
-use crate::base::{IfIndex, Instant};
+use crate::base::{IfIndex, Instant, Span};
 
 /// Datagrams that one receiver may bring in a turn before the others, and the rest of the loop,
 /// have theirs.
@@ -271,7 +271,7 @@ impl Io for Epoll {
         self.send_now(token, fd, bytes, ());
     }
 
-    fn turn(&mut self, deadline: Instant) -> io::Result<()> {
+    fn turn_gathering(&mut self, deadline: Instant, _gather: Span) -> io::Result<()> {
         self.counters.turns += 1;
         for source in &mut self.sources {
             source.budget = BUDGET;

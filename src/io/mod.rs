@@ -24,7 +24,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 
 pub use self::epoll::Epoll;
 pub use self::uring::Uring;
-use crate::base::{IfIndex, Instant};
+use crate::base::{IfIndex, Instant, Span};
 
 /// The longest datagram that a buffer of [`Pool::Packets`] takes whole, in bytes.
 pub const PACKET_LEN: usize = 2 * 1024;
@@ -195,7 +195,17 @@ pub trait Io {
     ///
     /// # Errors
     /// When the ring itself fails; an interrupted wait is no error.
-    fn turn(&mut self, deadline: Instant) -> io::Result<()>;
+    fn turn(&mut self, deadline: Instant) -> io::Result<()> {
+        self.turn_gathering(deadline, Span::ZERO)
+    }
+
+    /// The same, but lets what happens within `gather` from now come together before it returns:
+    /// a wake-up costs more than ten packets. What happens later ends the wait at once. Backends and
+    /// kernels that can't do so (the ring before Linux 6.12) take an ordinary turn.
+    ///
+    /// # Errors
+    /// As [`Io::turn`].
+    fn turn_gathering(&mut self, deadline: Instant, gather: Span) -> io::Result<()>;
 
     /// Whether the kernel holds more that has already happened than [`Io::completion`] has shown.
     /// Then a turn without waiting brings it: drain before you judge.

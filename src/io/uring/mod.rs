@@ -22,7 +22,7 @@ use super::{
     Completion, Event, FAILURES_KEPT, Io, IoCounters, NETLINK_LEN, PACKET_LEN, Pool, Token,
     sockaddr_in, sockaddr_ll,
 };
-use crate::base::{IfIndex, Instant};
+use crate::base::{IfIndex, Instant, Span};
 
 /// One thread's ring (`io_uring(7)`). Only the thread that opened it may use it.
 pub struct Uring {
@@ -442,13 +442,13 @@ impl Io for Uring {
         self.queue(token, fd, bytes, ());
     }
 
-    fn turn(&mut self, deadline: Instant) -> io::Result<()> {
+    fn turn_gathering(&mut self, deadline: Instant, gather: Span) -> io::Result<()> {
         self.counters.turns += 1;
         self.end_loan();
         self.packets.publish();
         self.netlink.publish();
         self.rearm();
-        let result = self.ring.enter(deadline, self.failures.is_empty());
+        let result = self.ring.enter(deadline, gather, self.failures.is_empty());
         self.free_slots();
         self.counters.completions_overflown += u64::from(self.ring.overflown());
         result

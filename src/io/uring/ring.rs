@@ -8,13 +8,15 @@ use io_uring::{
     CompletionQueue, EnterFlags, IoUring, Parameters, SubmissionQueue, Submitter, cqueue, squeue,
 };
 
-use crate::base::Instant;
+use crate::base::{Instant, Span};
 use crate::io::clock;
 
 /// Entries of the submission queue: as many as there are small send slots.
 const SUBMISSIONS: u32 = 1024;
 /// Entries of the completion queue: what two full pools and many failed sends need, and more.
 const COMPLETIONS: u32 = 8192;
+/// Completions that end a gathering wait early: more than come together in one.
+const GATHERED: u32 = 512;
 
 /// One io_uring for one thread (`io_uring(7)`): the thread that made it.
 ///
@@ -110,9 +112,13 @@ impl Ring {
     /// Submits what is queued, lets the kernel post what has happened, and waits for the first
     /// completion until `deadline` unless that has passed or `wait` is false. One system call.
     ///
+    /// With `gather`, the wait is for [`GATHERED`] completions during that time and for one
+    /// afterwards (`min_wait_usec`, Linux 6.12). The kernel does not cut that time short at the
+    /// deadline, so a deadline within it is waited for in the ordinary way.
+    ///
     /// # Errors
     /// Those of `io_uring_enter(2)` that mean more than "nothing yet".
-    pub(super) fn enter(&mut self, deadline: Instant, wait: bool) -> io::Result<()> {
+    pub(super) fn enter(&mut self, deadline: Instant, gather: Span, wait: bool) -> io::Result<()> {
         // No clock is read for the two cases that need none.
         let now = match deadline {
             Instant::ZERO | Instant::NEVER => Instant::ZERO,
@@ -124,7 +130,11 @@ impl Ring {
             _ if self.absolute => (Some(deadline), self.wait | EnterFlags::ABS_TIMER),
             _ => (Some(Instant::ZERO + deadline.since(now)), self.wait),
         };
-        match self.wait(wanted, time, flags) {
+        let gather = match self.absolute && wanted > 0 && deadline > now + gather {
+            true => gather,
+            false => Span::ZERO,
+        };
+        match self.wait(wanted, time, gather, flags) {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
                 // A signal, the deadline, or completions that have to be taken first.
@@ -158,13 +168,23 @@ impl Ring {
         self.submission.cq_overflow()
     }
 
-    fn wait(&mut self, wanted: u32, time: Option<Instant>, flags: EnterFlags) -> io::Result<usize> {
+    fn wait(
+        &mut self,
+        wanted: u32,
+        time: Option<Instant>,
+        gather: Span,
+        flags: EnterFlags,
+    ) -> io::Result<usize> {
         let time = time.map(Instant::as_nanos).map(|nanos| {
             Timespec::new().sec(nanos / 1_000_000_000).nsec((nanos % 1_000_000_000) as u32)
         });
         let arguments = match &time {
             Some(time) => SubmitArgs::new().timespec(time),
             None => SubmitArgs::new(),
+        };
+        let (wanted, arguments) = match gather.as_micros() {
+            0 => (wanted, arguments),
+            micros => (GATHERED, arguments.min_wait_usec(micros as u32)),
         };
         self.submission.sync();
         self.completion.sync();
@@ -181,7 +201,7 @@ impl Ring {
     /// Tries a deadline long past as an absolute one (`IORING_ENTER_ABS_TIMER`, Linux 6.12).
     fn takes_absolute_deadlines(&mut self) -> io::Result<bool> {
         let flags = self.wait | EnterFlags::ABS_TIMER;
-        match self.wait(1, Some(Instant::from_nanos(1)), flags) {
+        match self.wait(1, Some(Instant::from_nanos(1)), Span::ZERO, flags) {
             Ok(_) => Ok(true),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ETIME | libc::EINTR) => Ok(true),
