@@ -1,160 +1,48 @@
 //! **From the model to parameters**: defaults filled in, names turned into ids, and what can't work
 //! on the wire refused.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::diagnostic::{Diagnostic, Findings, codes};
-use super::keywords::{
-    Key, Place, address as addr, global, instance, root, tracking::interface as tracked,
-};
+use super::facts::Facts;
+use super::keywords::{Key, address as addr, global, instance, tracking::interface as tracked};
 use super::model::{Datum, Entry, Section};
-use super::{Configuration, Global};
-use crate::base::{Centis, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
+use super::{Configuration, settings};
+use crate::base::{Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
 use crate::vrrp::{GarpParams, Preempt, RouterParams};
-use crate::wire::{ChecksumForm, Version};
+use crate::wire::ChecksumForm;
 
-/// Turns a model into what the daemon runs on.
-pub(super) fn lower(model: &Section, findings: &mut Findings) -> Configuration {
-    let empty = Section::new(Place::Global, None);
-    let globals = model.blocks(root::GLOBAL_DEFS).last().unwrap_or(&empty);
-    let mut lowering = Lowering {
-        globals,
-        links: LinkNames::default(),
-        findings,
-        names: HashMap::new(),
-        wire_ids: HashMap::new(),
-    };
-    let global = lowering.global();
-    let routers =
-        model.blocks(root::VRRP_INSTANCE).filter_map(|section| lowering.router(section)).collect();
+/// Turns a model into what the daemon runs on; `routers` are those that can run.
+pub(super) fn lower(model: &Section, globals: &Section, routers: &[Facts<'_>]) -> Configuration {
+    let mut lowering = Lowering { globals, links: LinkNames::default() };
+    let global = settings::settings(model, globals);
+    let routers = routers.iter().filter_map(|router| lowering.router(router)).collect();
     Configuration { global, links: lowering.links, routers }
 }
 
-struct Lowering<'m, 'f> {
+struct Lowering<'m> {
     globals: &'m Section,
     links: LinkNames,
-    findings: &'f mut Findings,
-    /// Names of virtual routers so far.
-    names: HashMap<&'m str, &'m Section>,
-    /// Interface, family and vrid of virtual routers so far.
-    wire_ids: HashMap<(LinkId, bool, u8), &'m Section>,
 }
 
-impl<'m> Lowering<'m, '_> {
-    fn global(&self) -> Global {
-        Global { router_id: self.globals.text(global::ROUTER_ID).map(str::to_owned) }
-    }
-
-    /// A virtual router; `None` if it can't run, which is told.
-    fn router(&mut self, section: &'m Section) -> Option<RouterParams> {
-        if let Some(first) = self.names.insert(section.title(), section) {
-            self.names.insert(section.title(), first);
-            self.duplicate_name(section, first);
-            return None;
-        }
-        let interface = section.text(instance::INTERFACE);
-        let vrid = self.vrid(section);
-        let Some(interface) = interface else {
-            if !section.refused.contains(&instance::INTERFACE) {
-                self.lacks(section, codes::NO_INTERFACE, "no interface", "interface eth0");
-            }
-            return None;
-        };
-        let vrid = vrid?;
-        let link = self.links.intern(interface);
-        let version = self.version(section);
-        let addresses = self.addresses(section, link);
-        let is_v6 = addresses.first().is_some_and(|address| address.ip.is_ipv6());
-        let version = if is_v6 { Version::V3 } else { version };
-        if let Some(first) = self.wire_ids.insert((link, is_v6, vrid.get()), section) {
-            self.clash(section, first, interface, vrid);
-        }
+impl Lowering<'_> {
+    /// A virtual router; `None` if it lacks what it needs, which the checks have told.
+    fn router(&mut self, router: &Facts<'_>) -> Option<RouterParams> {
+        let link = self.links.intern(router.interface?);
+        let section = router.section;
         Some(RouterParams {
-            name: section.title().into(),
+            name: router.name().into(),
             link,
-            vrid,
-            version,
-            // keepalived's default, and keepalived 2.2 takes no other: two of them, of which one
-            // is replaced by us, must go on understanding each other.
-            checksum_form: ChecksumForm::PseudoHeader,
-            priority: self.priority(section),
-            interval: self.interval(section, version),
-            preempt: self.preempt(section),
+            vrid: Vrid::new(router.vrid?)?,
+            version: router.version,
+            checksum_form: self.checksum_form(section),
+            priority: router.priority,
+            interval: router.interval().1,
+            preempt: preempt(router),
             tracked_links: self.tracked_links(section),
-            addresses,
+            addresses: self.addresses(router, link),
             garp: self.garp(section),
         })
-    }
-
-    fn vrid(&mut self, section: &Section) -> Option<Vrid> {
-        let Some(vrid) = section.int(instance::VIRTUAL_ROUTER_ID) else {
-            if !section.refused.contains(&instance::VIRTUAL_ROUTER_ID) {
-                self.lacks(section, codes::NO_VRID, "no virtual_router_id", "virtual_router_id 51");
-            }
-            return None;
-        };
-        Vrid::new(u8::try_from(vrid).ok()?)
-    }
-
-    fn version(&self, section: &Section) -> Version {
-        let given = section.int(instance::VERSION);
-        match given.or_else(|| self.globals.int(global::VRRP_VERSION)) {
-            Some(3) => Version::V3,
-            _ => Version::V2,
-        }
-    }
-
-    /// `state MASTER` without a priority means 255, as keepalived has it.
-    fn priority(&self, section: &Section) -> u8 {
-        match section.int(instance::PRIORITY) {
-            Some(priority) => priority.clamp(1, 255) as u8,
-            None if section.text(instance::STATE) == Some("MASTER") => 255,
-            None => 100,
-        }
-    }
-
-    fn interval(&mut self, section: &Section, version: Version) -> Centis {
-        let Some(setting) = section.get(instance::ADVERT_INT) else { return Centis::DEFAULT };
-        let Some(Datum::Time(time)) = setting.datum() else { return Centis::DEFAULT };
-        let span = setting.value_span();
-        let centis = time.as_nanos() / 10_000_000;
-        let exact = time.as_nanos() % 10_000_000 == 0;
-        match version {
-            Version::V2 if !exact || centis % 100 != 0 => {
-                let seconds = centis.div_ceil(100).max(1);
-                let message =
-                    format!("VRRPv2 can't carry an interval of {time} seconds, only whole seconds");
-                self.findings.push(
-                    Diagnostic::new(codes::INTERVAL_NOT_V2, span, message)
-                        .label(format!("{seconds} is used instead"))
-                        .help("write `version 3` for fractions of a second, on all routers that share the addresses")
-                        .help(format!("or write `advert_int {seconds}`")),
-                );
-                Centis::from_secs(seconds.min(255) as u8).unwrap_or(Centis::DEFAULT)
-            }
-            Version::V3 if !exact || centis > u64::from(Centis::MAX_V3.get()) => {
-                let used = centis.clamp(1, u64::from(Centis::MAX_V3.get())) as u16;
-                let used = Centis::new(used).unwrap_or(Centis::DEFAULT);
-                let message = format!(
-                    "VRRPv3 can't carry an interval of {time} seconds: it has hundredths of a second, at most 40.95"
-                );
-                self.findings.push(
-                    Diagnostic::new(codes::INTERVAL_NOT_V3, span, message)
-                        .label(format!("{used} is used instead"))
-                        .help(format!("write `advert_int {used}`")),
-                );
-                used
-            }
-            _ => Centis::new(centis as u16).unwrap_or(Centis::DEFAULT),
-        }
-    }
-
-    fn preempt(&self, section: &Section) -> Preempt {
-        if section.is_set(instance::NOPREEMPT) && self.priority(section) != 255 {
-            return Preempt::Never;
-        }
-        Preempt::After(section.time(instance::PREEMPT_DELAY).unwrap_or(Span::ZERO))
     }
 
     fn tracked_links(&mut self, section: &Section) -> Box<[LinkId]> {
@@ -171,33 +59,16 @@ impl<'m> Lowering<'m, '_> {
         links.into()
     }
 
-    fn addresses(&mut self, section: &Section, link: LinkId) -> Box<[VirtualAddress]> {
-        let mut addresses: Vec<VirtualAddress> = Vec::new();
-        for entry in section.lines(instance::VIRTUAL_IPADDRESS) {
+    fn addresses(&mut self, router: &Facts<'_>, link: LinkId) -> Box<[VirtualAddress]> {
+        let mut seen = HashSet::new();
+        let mut addresses = Vec::new();
+        for (entry, _) in router.addresses() {
             let Some(address) = self.address(entry, link) else { continue };
-            if let Some(first) = addresses.first()
-                && first.ip.is_ipv4() != address.ip.is_ipv4()
-            {
-                let family = |ip: IpAddr| if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-                let message = format!(
-                    "`{}` is an {} address, but `{}` is a virtual router of {}",
-                    address.ip,
-                    family(address.ip),
-                    section.title(),
-                    family(first.ip)
-                );
-                let span = entry.subject_span();
-                self.findings.push(
-                    Diagnostic::new(codes::WRONG_FAMILY, span, message)
-                        .label("left out")
-                        .help("move it to `virtual_ipaddress_excluded`, or to a virtual router of its own"),
-                );
-                continue;
-            }
-            if !addresses.iter().any(|other| other.ip == address.ip && other.link == address.link) {
+            if seen.insert((address.ip, address.link)) {
                 addresses.push(address);
             }
         }
+        addresses.truncate(router.most_addresses());
         addresses.into()
     }
 
@@ -222,83 +93,71 @@ impl<'m> Lowering<'m, '_> {
         })
     }
 
-    fn garp(&self, section: &Section) -> GarpParams {
-        let pick = |own: Key, common: Key| section.int(own).or_else(|| self.globals.int(common));
-        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-        let seconds = |number: i64| Span::from_secs(number.unsigned_abs());
-        let default = GarpParams::default();
-        let repeat = pick(instance::GARP_MASTER_REPEAT, global::VRRP_GARP_MASTER_REPEAT)
-            .map_or(default.repeat, count);
-        let delay = pick(instance::GARP_MASTER_DELAY, global::VRRP_GARP_MASTER_DELAY)
-            .map_or(default.delay, seconds);
-        GarpParams {
-            repeat,
-            delay,
-            refresh: pick(instance::GARP_MASTER_REFRESH, global::VRRP_GARP_MASTER_REFRESH)
-                .map_or(default.refresh, seconds),
-            refresh_repeat: pick(
-                instance::GARP_MASTER_REFRESH_REPEAT,
-                global::VRRP_GARP_MASTER_REFRESH_REPEAT,
-            )
-            .map_or(default.refresh_repeat, count),
-            lower_priority_repeat: pick(
-                instance::GARP_LOWER_PRIO_REPEAT,
-                global::VRRP_GARP_LOWER_PRIO_REPEAT,
-            )
-            .map_or(repeat, count),
-            lower_priority_delay: pick(
-                instance::GARP_LOWER_PRIO_DELAY,
-                global::VRRP_GARP_LOWER_PRIO_DELAY,
-            )
-            .map_or(delay, seconds),
+    /// What v3's checksum over IPv4 covers: with the pseudo-header unless `v3_checksum_as_v2` says
+    /// otherwise. That is keepalived's default, and keepalived 2.2 takes no other form: of two of
+    /// them one may be replaced by us, and they must go on understanding each other.
+    fn checksum_form(&self, section: &Section) -> ChecksumForm {
+        let own = section.bool(instance::V3_CHECKSUM_AS_V2);
+        match own.or_else(|| self.globals.bool(global::V3_CHECKSUM_AS_V2)) {
+            Some(true) => ChecksumForm::Message,
+            Some(false) | None => ChecksumForm::PseudoHeader,
         }
     }
 
-    fn lacks(
-        &mut self,
-        section: &Section,
-        code: &'static super::diagnostic::Code,
-        what: &str,
-        example: &str,
-    ) {
-        let Some(name) = &section.name else { return };
-        let message = format!("`{}` has {what}", name.text);
-        self.findings.push(
-            Diagnostic::new(code, name.span, message)
-                .label("this virtual router is left out")
-                .help(format!("add a line such as `{example}`")),
-        );
-    }
-
-    fn duplicate_name(&mut self, section: &Section, first: &Section) {
-        let (Some(name), Some(before)) = (&section.name, &first.name) else { return };
-        let message = format!("there is a virtual router called `{}` already", name.text);
-        self.findings.push(
-            Diagnostic::new(codes::DUPLICATE_NAME, name.span, message)
-                .label("this one is left out")
-                .related(before.span, "the first one is here")
-                .help("give it a name of its own"),
-        );
-    }
-
-    fn clash(&mut self, section: &Section, first: &Section, interface: &str, vrid: Vrid) {
-        let (Some(name), Some(before)) = (&section.name, &first.name) else { return };
-        let at = |section: &Section, otherwise| {
-            section
-                .get(instance::VIRTUAL_ROUTER_ID)
-                .map_or(otherwise, |setting| setting.value_span())
+    fn garp(&self, section: &Section) -> GarpParams {
+        let globals = self.globals;
+        let count = |own: Key, common: Key| {
+            let number = section.int(own).or_else(|| globals.int(common))?;
+            u32::try_from(number).ok()
         };
-        let message = format!(
-            "`{}` and `{}` have the same virtual_router_id {vrid} on interface {interface}",
-            before.text, name.text
-        );
-        self.findings.push(
-            Diagnostic::new(codes::VRID_CLASH, at(section, name.span), message)
-                .label(format!("of `{}`", name.text))
-                .related(at(first, before.span), format!("of `{}`", before.text))
-                .help("give one of them another virtual_router_id, the same on all routers that share its addresses"),
-        );
+        let time = |own: Key, common: Key| section.time(own).or_else(|| globals.time(common));
+        let default = if globals.is_set(global::VRRP_MIN_GARP) {
+            GarpParams { repeat: 1, delay: Span::ZERO, ..GarpParams::default() }
+        } else {
+            GarpParams::default()
+        };
+        let repeat = count(instance::GARP_MASTER_REPEAT, global::VRRP_GARP_MASTER_REPEAT)
+            .unwrap_or(default.repeat);
+        let delay = time(instance::GARP_MASTER_DELAY, global::VRRP_GARP_MASTER_DELAY)
+            .unwrap_or(default.delay);
+        GarpParams {
+            repeat,
+            delay,
+            refresh: time(instance::GARP_MASTER_REFRESH, global::VRRP_GARP_MASTER_REFRESH)
+                .unwrap_or(default.refresh),
+            refresh_repeat: count(
+                instance::GARP_MASTER_REFRESH_REPEAT,
+                global::VRRP_GARP_MASTER_REFRESH_REPEAT,
+            )
+            .unwrap_or(default.refresh_repeat),
+            lower_priority_repeat: count(
+                instance::GARP_LOWER_PRIO_REPEAT,
+                global::VRRP_GARP_LOWER_PRIO_REPEAT,
+            )
+            .unwrap_or(repeat),
+            lower_priority_delay: time(
+                instance::GARP_LOWER_PRIO_DELAY,
+                global::VRRP_GARP_LOWER_PRIO_DELAY,
+            )
+            .unwrap_or(delay),
+        }
     }
+}
+
+/// `nopreempt` and `preempt_delay`, where they work: neither does with `state MASTER`.
+fn preempt(router: &Facts<'_>) -> Preempt {
+    let section = router.section;
+    let position = |key| section.settings.iter().rposition(|setting| setting.key == key);
+    // Of `preempt` and `nopreempt` the later one holds.
+    let never = position(instance::NOPREEMPT) > position(instance::PREEMPT);
+    if router.starts_master {
+        return Preempt::After(Span::ZERO);
+    }
+    if never && !router.is_owner() {
+        return Preempt::Never;
+    }
+    let delay = section.time(instance::PREEMPT_DELAY).filter(|_| !router.strict);
+    Preempt::After(delay.unwrap_or(Span::ZERO))
 }
 
 fn broadcast(entry: &Entry, ip: IpAddr, prefix_len: u8) -> Option<Ipv4Addr> {

@@ -7,14 +7,18 @@
 //!
 //! Pure: no clock, no log, no socket; files come through [`Files`].
 
+mod check;
 pub mod command;
 pub mod diagnostic;
+mod facts;
 pub mod keywords;
 mod lex;
 mod lower;
 pub mod model;
+mod print;
 mod read;
 mod render;
+mod settings;
 pub mod source;
 mod suggest;
 mod tree;
@@ -24,6 +28,8 @@ mod words;
 use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
+pub use print::{print, vocabulary};
+pub use settings::{Buffers, Fifo, FileSettings, Global, Process, ScriptSettings};
 pub use source::{Files, MemoryFiles, OsFiles};
 
 use crate::base::LinkNames;
@@ -48,6 +54,9 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// What `${_RANDOM}` begins with, unless `random_seed` says otherwise.
     pub random_seed: u64,
+    /// Who runs scripts that don't say otherwise: `keepalived_script` if the host has such a user,
+    /// else root (`None`).
+    pub script_user: Option<String>,
     /// Whether an include that finds no file is an error (`-e`).
     pub include_check: bool,
 }
@@ -79,13 +88,6 @@ pub struct Configuration {
     pub routers: Vec<RouterParams>,
 }
 
-/// Settings of the daemon.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Global {
-    /// Who this daemon says it is; the host's name if `None`.
-    pub router_id: Option<String>,
-}
-
 /// Reads a configuration file and everything that it includes.
 pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     let mut lines = Preprocessor::new(files, options);
@@ -95,7 +97,7 @@ pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     let mut model = Section::new(Place::Root, None);
     let mut without_effect = Vec::new();
     while builder.next(&mut lines, &mut tree) {
-        let mut reader = read::Reader { findings: &mut lines.findings, without_effect };
+        let mut reader = read::Reader::new(&mut lines.findings, without_effect);
         reader.read(&tree, &mut model);
         without_effect = reader.without_effect;
     }
@@ -104,8 +106,10 @@ pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     let files = lines.opened;
     let sources = lines.sources;
     let mut findings = lines.findings;
-    read::Reader { findings: &mut findings, without_effect }.report_without_effect();
-    let configuration = lower::lower(&model, &mut findings);
+    read::Reader::new(&mut findings, without_effect).report_without_effect();
+    let globals = facts::globals(&model);
+    let routers = check::check(&model, &globals, options, &mut findings);
+    let configuration = lower::lower(&model, &globals, &routers);
     let diagnostics = findings.finish(sources);
     let configuration = (diagnostics.verdict() != Verdict::Unusable).then_some(configuration);
     Loaded { configuration, model, diagnostics, files, work }

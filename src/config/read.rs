@@ -15,12 +15,22 @@ pub(crate) struct Reader<'f> {
     pub(crate) findings: &'f mut Findings,
     /// Keywords without effect, each with the first place where it was met.
     pub(crate) without_effect: Vec<(&'static Keyword, TextSpan)>,
+    /// How many blocks without effect what is read stands in.
+    muted: u32,
 }
 
 /// A word of a statement as the parsers of values see it.
 type Words<'t> = Vec<(&'t str, &'t Word)>;
 
-impl Reader<'_> {
+impl<'f> Reader<'f> {
+    /// A reader that has met no keywords yet but those of `without_effect`.
+    pub(crate) fn new(
+        findings: &'f mut Findings,
+        without_effect: Vec<(&'static Keyword, TextSpan)>,
+    ) -> Self {
+        Reader { findings, without_effect, muted: 0 }
+    }
+
     /// Adds the statements of a tree to the root section.
     pub(crate) fn read(&mut self, tree: &Tree, root: &mut Section) {
         for statement in tree.roots() {
@@ -35,6 +45,19 @@ impl Reader<'_> {
             return;
         };
         self.note_effect(keyword, span);
+        let mutes = u32::from(keyword.effect != Effect::Works);
+        self.muted += mutes;
+        self.setting(statement, keyword, section);
+        self.muted -= mutes;
+    }
+
+    fn setting(
+        &mut self,
+        statement: Statement<'_>,
+        keyword: &'static Keyword,
+        section: &mut Section,
+    ) {
+        let (word, span) = statement.first();
         if statement.block().is_some() && !takes_block(keyword.shape) {
             let message = format!("`{word}` takes no block");
             self.tell(
@@ -354,6 +377,11 @@ impl Reader<'_> {
                 Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
                     .help(format!("did you mean `{near}`?"))
             }
+            (None, None) if place == Place::SyncGroup && statement.words().len() == 1 => {
+                let message = format!("`{word}` isn't a keyword of {title}");
+                Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
+                    .help("names of virtual routers stand inside `group { … }`")
+            }
             (None, None) => {
                 let message = format!("`{word}` isn't a keyword of {title}");
                 Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
@@ -414,7 +442,7 @@ impl Reader<'_> {
         refused: Refused,
     ) {
         let message =
-            format!("{}: `{}` expects {}", refused.message, keyword.name, refused.expected);
+            format!("{}; `{}` expects {}", refused.message, keyword.name, refused.expected);
         let left_out = match keyword.default {
             _ if matches!(keyword.shape, Shape::Lines(_) | Shape::Words(_)) => {
                 "left out".to_owned()
@@ -442,8 +470,10 @@ impl Reader<'_> {
     }
 
     fn note_effect(&mut self, keyword: &'static Keyword, span: TextSpan) {
-        if keyword.effect != Effect::Works
-            && !self.without_effect.iter().any(|(other, _)| other.key == keyword.key)
+        // What stands inside a block without effect has none either.
+        if self.muted == 0
+            && keyword.effect != Effect::Works
+            && !self.without_effect.iter().any(|(other, _)| other.name == keyword.name)
         {
             self.without_effect.push((keyword, span));
         }

@@ -351,16 +351,16 @@ fn why_no_address(word: &str) -> String {
         return String::new();
     }
     if let Some(large) = parts.iter().find(|part| numeric(part) && part.parse::<u8>().is_err()) {
-        return format!(": {large} is more than 255");
+        return format!(" ({large} is more than 255)");
     }
     if parts.len() > 1 && parts.iter().all(numeric) {
         if let Some(zeros) = parts.iter().find(|part| part.len() > 1 && part.starts_with('0')) {
-            return format!(": `{zeros}` begins with a zero");
+            return format!(" (`{zeros}` begins with a zero)");
         }
-        return format!(": it has {} numbers, not 4", parts.len());
+        return format!(" (it has {} numbers, not 4)", parts.len());
     }
     if parts.len() > 1 && parts.iter().any(|part| part.is_empty()) {
-        return ": a number between the dots is missing".to_owned();
+        return " (a number between the dots is missing)".to_owned();
     }
     String::new()
 }

@@ -42,8 +42,10 @@ keywords! {
         "Keys that sign adverts with HMAC-SHA256.";
     UNICAST_PEER "unicast_peer": Shape::Lines(Place::UnicastPeer), "", NotYet,
         "The other routers: adverts go to each of them, not to the multicast group.";
-    SOURCE "unicast_src_ip" or "mcast_src_ip": ADDRESS, "the first address of the interface", NotYet,
-        "The source address of its adverts.";
+    UNICAST_SRC_IP "unicast_src_ip": ADDRESS, "the first address of the interface", NotYet,
+        "The source address of its unicast adverts.";
+    MCAST_SRC_IP "mcast_src_ip": ADDRESS, "the first address of the interface", NotYet,
+        "The source address of its multicast adverts; of the two, the one given last holds for both.";
     UNICAST_TTL "unicast_ttl": Shape::Args(&[arg(Kind::Int(0, 255, ""), "TTL")]), "255", NotYet,
         "The TTL or hop limit of unicast adverts.";
     UNICAST_FAULT_NO_PEER "unicast_fault_no_peer": FLAG, "", NotYet,

@@ -1,0 +1,266 @@
+//! Settings of the daemon, typed: what `global_defs` and the top level say.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::command::Command;
+use super::keywords::{Key, global, root};
+use super::model::{Datum, Section};
+use crate::base::Span;
+
+/// Settings of the daemon. `None` and empty mean: not given, the daemon's own default holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Global {
+    /// Who this daemon says it is; the host's name if not given.
+    pub router_id: Option<String>,
+    /// The network namespace to run in.
+    pub net_namespace: Option<String>,
+    /// The name of this daemon among several on a host.
+    pub instance: Option<String>,
+    /// Whether pid files go into a directory of their own.
+    pub use_pid_dir: bool,
+    /// How it is scheduled.
+    pub process: Process,
+    /// Where adverts over IPv4 go, if not to 224.0.0.18.
+    pub mcast_group4: Option<Ipv4Addr>,
+    /// Where adverts over IPv6 go, if not to ff02::12.
+    pub mcast_group6: Option<Ipv6Addr>,
+    /// How long after its start the daemon only listens.
+    pub startup_delay: Span,
+    /// How long after the host's start the daemon only listens.
+    pub delay_after_boot: Span,
+    /// The least time between two gratuitous ARPs on an interface.
+    pub garp_interval: Span,
+    /// The least time between two unsolicited neighbour advertisements on an interface.
+    pub gna_interval: Span,
+    /// Whether adverts of unknown virtual routers are logged.
+    pub log_unknown_vrids: bool,
+    /// Scripts.
+    pub scripts: ScriptSettings,
+    /// Receive buffers, in bytes.
+    pub buffers: Buffers,
+    /// Files that the daemon writes.
+    pub files: FileSettings,
+}
+
+/// How the process is scheduled.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Process {
+    /// The name that it shows.
+    pub name: Option<String>,
+    /// Its nice value, −20 to 19.
+    pub nice: Option<i8>,
+    /// Its priority in the real-time class SCHED_RR, 1 to 99.
+    pub realtime: Option<u8>,
+    /// How long it may run in that class without a pause (`RLIMIT_RTTIME`).
+    pub realtime_limit: Option<Span>,
+    /// How far that priority may be raised when timers are late: −1 to 99, 0 for never.
+    pub max_auto_priority: Option<i8>,
+    /// How late a timer must be for that.
+    pub min_auto_priority_delay: Option<Span>,
+    /// Whether all its memory is locked.
+    pub no_swap: bool,
+    /// The CPUs that it may run on; empty for all.
+    pub cpus: Vec<u16>,
+    /// Which permissions files that it makes don't get.
+    pub umask: Option<u32>,
+}
+
+/// Who runs scripts, and which run at start and stop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScriptSettings {
+    /// Whether scripts that others could change are refused.
+    pub security: bool,
+    /// The user that runs scripts, if not the default one.
+    pub user: Option<String>,
+    /// The group that runs scripts, if not the user's.
+    pub group: Option<String>,
+    /// Run before the daemon begins its work.
+    pub startup: Option<Command>,
+    /// Run after the daemon has stopped its work.
+    pub shutdown: Option<Command>,
+    /// Named pipes that get changes of state, with what reads them.
+    pub fifos: Vec<Fifo>,
+}
+
+/// A named pipe that gets changes of state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fifo {
+    /// Where it is.
+    pub path: String,
+    /// Who owns it.
+    pub user: Option<String>,
+    /// Which group owns it.
+    pub group: Option<String>,
+    /// What is started to read it.
+    pub script: Option<Command>,
+}
+
+/// Receive buffers in bytes, and whether they may exceed the host's limit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Buffers {
+    /// Of the netlink socket that carries requests.
+    pub netlink_commands: Option<u32>,
+    /// Whether that may exceed the host's limit.
+    pub netlink_commands_force: bool,
+    /// Of the netlink socket that hears of changes.
+    pub netlink_monitor: Option<u32>,
+    /// Whether that may exceed the host's limit.
+    pub netlink_monitor_force: bool,
+}
+
+/// Files that the daemon writes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FileSettings {
+    /// Where the state is dumped.
+    pub state: Option<String>,
+    /// Where statistics are dumped.
+    pub stats: Option<String>,
+    /// Where JSON is dumped.
+    pub json: Option<String>,
+    /// The form of that JSON, 1 or 2.
+    pub json_version: Option<u8>,
+    /// Whether their names hold the instance's name and the namespace.
+    pub use_instance: bool,
+}
+
+/// The settings of the daemon that a model gives.
+pub(super) fn settings(model: &Section, globals: &Section) -> Global {
+    let text = |key: Key| globals.text(key).map(str::to_owned);
+    let root_text = |key: Key| model.text(key).map(str::to_owned);
+    let time = |key: Key| globals.time(key).unwrap_or(Span::ZERO);
+    let micros = |key: Key| globals.int(key).map(|n| Span::from_micros(n.unsigned_abs()));
+    let bytes = |key: Key| globals.int(key).and_then(|n| u32::try_from(n).ok());
+    let small = |key: Key| globals.int(key).and_then(|n| i8::try_from(n).ok());
+    Global {
+        router_id: text(global::ROUTER_ID),
+        net_namespace: root_text(root::NET_NAMESPACE),
+        instance: root_text(root::INSTANCE),
+        use_pid_dir: model.is_set(root::USE_PID_DIR),
+        process: Process {
+            name: text(global::PROCESS_NAME),
+            nice: small(global::VRRP_PRIORITY),
+            realtime: globals.int(global::VRRP_RT_PRIORITY).and_then(|n| u8::try_from(n).ok()),
+            realtime_limit: micros(global::VRRP_RLIMIT_RTTIME),
+            max_auto_priority: match globals.get(global::MAX_AUTO_PRIORITY) {
+                Some(setting) if setting.items().is_empty() => Some(99),
+                _ => small(global::MAX_AUTO_PRIORITY),
+            },
+            min_auto_priority_delay: micros(global::MIN_AUTO_PRIORITY_DELAY),
+            no_swap: globals.is_set(global::VRRP_NO_SWAP),
+            cpus: cpus(globals),
+            umask: globals.text(global::UMASK).and_then(umask),
+        },
+        mcast_group4: match globals.ip(global::VRRP_MCAST_GROUP4) {
+            Some(IpAddr::V4(group)) if group.is_multicast() => Some(group),
+            _ => None,
+        },
+        mcast_group6: match globals.ip(global::VRRP_MCAST_GROUP6) {
+            Some(IpAddr::V6(group)) if group.is_multicast() => Some(group),
+            _ => None,
+        },
+        startup_delay: time(global::VRRP_STARTUP_DELAY),
+        delay_after_boot: time(global::VRRP_DELAY_AFTER_BOOT),
+        garp_interval: time(global::VRRP_GARP_INTERVAL),
+        gna_interval: time(global::VRRP_GNA_INTERVAL),
+        log_unknown_vrids: globals.is_set(global::LOG_UNKNOWN_VRIDS),
+        scripts: ScriptSettings {
+            security: globals.is_set(global::ENABLE_SCRIPT_SECURITY),
+            user: text(global::SCRIPT_USER),
+            group: nth_text(globals, global::SCRIPT_USER, 1),
+            startup: globals.command(global::STARTUP_SCRIPT).cloned(),
+            shutdown: globals.command(global::SHUTDOWN_SCRIPT).cloned(),
+            fifos: fifos(globals),
+        },
+        buffers: Buffers {
+            netlink_commands: bytes(global::VRRP_NETLINK_CMD_RCV_BUFS),
+            netlink_commands_force: globals.is_set(global::VRRP_NETLINK_CMD_RCV_BUFS_FORCE),
+            netlink_monitor: bytes(global::VRRP_NETLINK_MONITOR_RCV_BUFS),
+            netlink_monitor_force: globals.is_set(global::VRRP_NETLINK_MONITOR_RCV_BUFS_FORCE),
+        },
+        files: FileSettings {
+            state: text(global::STATE_DUMP_FILE),
+            stats: text(global::STATS_DUMP_FILE),
+            json: text(global::JSON_DUMP_FILE),
+            json_version: globals.int(global::JSON_VERSION).and_then(|n| u8::try_from(n).ok()),
+            use_instance: globals.is_set(global::DATA_USE_INSTANCE),
+        },
+    }
+}
+
+fn cpus(globals: &Section) -> Vec<u16> {
+    let items = globals.get(global::VRRP_CPU_AFFINITY).map_or(&[][..], |setting| setting.items());
+    let number = |datum: &Datum| match datum {
+        Datum::Int(cpu) => u16::try_from(*cpu).ok(),
+        _ => None,
+    };
+    items.iter().filter_map(|item| number(&item.datum)).collect()
+}
+
+fn fifos(globals: &Section) -> Vec<Fifo> {
+    let pairs = [
+        (global::NOTIFY_FIFO, global::NOTIFY_FIFO_SCRIPT),
+        (global::VRRP_NOTIFY_FIFO, global::VRRP_NOTIFY_FIFO_SCRIPT),
+    ];
+    let fifo = |(path, script): (Key, Key)| {
+        Some(Fifo {
+            path: globals.text(path)?.to_owned(),
+            user: nth_text(globals, path, 1),
+            group: nth_text(globals, path, 2),
+            script: globals.command(script).cloned(),
+        })
+    };
+    pairs.into_iter().filter_map(fifo).collect()
+}
+
+/// A further word of a setting.
+fn nth_text(section: &Section, key: Key, index: usize) -> Option<String> {
+    match &section.get(key)?.items().get(index)?.datum {
+        Datum::Text(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// The number that a umask stands for: `0177`, `0x7f`, or bits such as `IRWXG|IRWXO`.
+fn umask(word: &str) -> Option<u32> {
+    if let Some(hex) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        return u32::from_str_radix(hex, 16).ok();
+    }
+    if word.starts_with(|first: char| first.is_ascii_digit()) {
+        let radix = if word.len() > 1 && word.starts_with('0') { 8 } else { 10 };
+        return u32::from_str_radix(word, radix).ok();
+    }
+    word.split('|').try_fold(0, |mask, bit| {
+        let shift = match bit.get(bit.len().checked_sub(3)?..)? {
+            "USR" => 6,
+            "GRP" => 3,
+            "OTH" => 0,
+            _ if bit == "IRWXU" => 6,
+            _ if bit == "IRWXG" => 3,
+            _ if bit == "IRWXO" => 0,
+            _ => return None,
+        };
+        let bits = match bit.as_bytes() {
+            [b'I', b'R', b'W', ..] => 0o7,
+            [b'I', b'R', ..] => 0o4,
+            [b'I', b'W', ..] => 0o2,
+            [b'I', b'X', ..] => 0o1,
+            _ => return None,
+        };
+        Some(mask | bits << shift)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn umasks_are_numbers_or_bits() {
+        assert_eq!(umask("0177"), Some(0o177));
+        assert_eq!(umask("0x7f"), Some(0x7f));
+        assert_eq!(umask("63"), Some(63));
+        assert_eq!(umask("IXUSR|IRWXG|IRWXO"), Some(0o177));
+        assert_eq!(umask("IRGRP|IWOTH"), Some(0o042));
+        assert_eq!(umask("FOO"), None);
+    }
+}
