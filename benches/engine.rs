@@ -127,6 +127,7 @@ fn hear(engine: &mut Engine, now: Instant, (ifindex, packet): &(IfIndex, Vec<u8>
 fn steady(c: &mut Criterion) {
     let mut group = c.benchmark_group("engine");
     for routers in [1, 250, 4_000] {
+        group.throughput(Throughput::Elements(1));
         let packets = packets(routers, 200);
         let mut engine = backups(routers);
         let (mut now, mut next) = (START, 0);
