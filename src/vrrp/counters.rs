@@ -8,7 +8,8 @@ use crate::wire::Refusal;
 pub struct RouterCounters {
     /// Times it became Active.
     pub master_transitions: u64,
-    /// Adverts accepted as such, priority 0 included.
+    /// Adverts accepted as such, priority 0 included, whatever the state (in Initialize they are
+    /// counted and ignored).
     pub advertisement_rcvd: u64,
     /// Adverts sent, priority 0 included.
     pub advertisement_sent: u64,

@@ -1,6 +1,6 @@
 //! Interfaces come, go and change: FAULT, and the way back.
 
-use viprd::base::{IfIndex, Instant, LinkFacts, LinkId};
+use viprd::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId};
 use viprd::vrrp::{Action, Cause, Engine, Fault, RouterParams, StateName};
 
 use crate::desk::*;
@@ -159,15 +159,29 @@ fn another_index_is_another_interface() {
 /// Two interfaces swap names: each report moves one index, in whatever order they come.
 #[test]
 fn an_index_can_move_from_one_name_to_another() {
-    let mut desk = Desk::new(params());
-    desk.link(SERVICE, |facts| facts.ifindex = ifindex(OWN));
-    desk.link(OWN, |facts| facts.ifindex = ifindex(SERVICE));
-    let packet = packet(&params(), |_| {});
-    let advert = viprd::wire::Advert::parse(&packet).unwrap();
-    desk.engine.on_advert(desk.now, ifindex(OWN), &advert);
-    assert_eq!(desk.engine.unattributed().vrid_errors, 1);
-    desk.engine.on_advert(desk.now, ifindex(SERVICE), &advert);
-    assert_eq!(desk.view().counters.advertisement_rcvd, 1);
+    for order in [[OWN, SERVICE], [SERVICE, OWN]] {
+        let there = RouterParams { link: SERVICE, addresses: Box::default(), ..params() };
+        let mut engine = Engine::new(vec![params(), there], 2);
+        let report = |engine: &mut Engine, link, ifindex| {
+            let primary_ipv4 = Some(OWN_ADDRESS);
+            let facts = LinkFacts { ifindex, primary_ipv4, ..facts(link) };
+            engine.on_link(START, &LinkChange { link, facts: Some(facts) });
+        };
+        report(&mut engine, OWN, ifindex(OWN));
+        report(&mut engine, SERVICE, ifindex(SERVICE));
+        engine.start(START);
+        for link in order {
+            report(&mut engine, link, ifindex(if link == OWN { SERVICE } else { OWN }));
+        }
+        let packet = packet(&params(), |_| {});
+        let advert = viprd::wire::Advert::parse(&packet).unwrap();
+        for (by, heard) in [(SERVICE, [1, 0]), (OWN, [1, 1])] {
+            engine.on_advert(START, ifindex(by), &advert);
+            let counts: Vec<u64> =
+                engine.views().map(|view| view.counters.advertisement_rcvd).collect();
+            assert_eq!(counts, heard, "{order:?}");
+        }
+    }
 }
 
 /// What does not matter to VRRP does not matter.

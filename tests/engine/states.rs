@@ -99,6 +99,7 @@ fn a_backup_says_who_leaves_and_why_it_took_over() {
     let mut desk = Desk::new(params());
     desk.hear_priority(200);
     desk.hear_priority(0);
+    assert_eq!(desk.view().active, None, "it has left");
     assert!(desk.wishes().contains(&Action::Notice {
         router: ROUTER,
         notice: Notice::ActiveLeaves { active: HIGHER_ADDRESS }

@@ -42,8 +42,9 @@ fn every_seed_holds() {
     let steps = number("VIPRD_SIM_STEPS").map_or(STEPS, |steps| steps as usize);
     if let Some(seed) = number("VIPRD_SIM_SEED") {
         let plan = Plan::new(seed, steps);
-        eprintln!("{plan:#?}");
-        check(&plan);
+        let (outcome, trace) = world::run(&plan, Tamper::NONE, true);
+        eprintln!("{plan:#?}\n{}\n{outcome:#?}", trace.join("\n"));
+        assert!(outcome.is_ok(), "seed {seed} fails");
         return;
     }
     let seeds = number("VIPRD_SIM_SEEDS").unwrap_or(SEEDS);
@@ -101,29 +102,35 @@ fn known_bugs_are_noticed() {
         (StaleFrame, Network, &["I4"]),
     ] {
         let tamper = Tamper { mutation: Some(mutation), watch };
-        let noticed = (0..SEEDS)
-            .find_map(|seed| world::run(&Plan::new(seed, STEPS), tamper, false).err())
-            .map(|(violation, _)| violation);
+        let noticed =
+            (0..SEEDS).find_map(|seed| world::run(&Plan::new(seed, STEPS), tamper, false).0.err());
         let right = noticed.as_ref().is_some_and(|seen| invariants.contains(&seen.invariant));
         assert!(right, "{mutation:?}, watched by {watch:?}, wants {invariants:?}: {noticed:?}");
     }
 }
 
-/// Runs a plan; on a violation runs it again with a trace, and fails with both.
+/// Runs a plan. If it fails it runs once more, to tell what led to it.
 fn check(plan: &Plan) -> Report {
-    match world::run(plan, Tamper::NONE, false) {
+    match world::run(plan, Tamper::NONE, false).0 {
         Ok(report) => report,
-        Err((violation, _)) => {
-            let trace = world::run(plan, Tamper::NONE, true).err().map(|(_, trace)| trace);
-            let trace = trace.unwrap_or_default().join("\n");
+        Err(violation) => {
+            let (_, trace) = world::run(plan, Tamper::NONE, true);
+            let last = &trace[trace.len().saturating_sub(100)..];
             panic!(
-                "seed {} breaks {}: {}\n{trace}\nreplay with VIPRD_SIM_SEED={} VIPRD_SIM_STEPS={}",
-                plan.seed, violation.invariant, violation.text, plan.seed, plan.steps
+                "{}\nseed {} breaks {}: {}\nreplay with VIPRD_SIM_SEED={} VIPRD_SIM_STEPS={}",
+                last.join("\n"),
+                plan.seed,
+                violation.invariant,
+                violation.text,
+                plan.seed,
+                plan.steps
             );
         }
     }
 }
 
+/// The number in an environment variable, if it is set.
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text:?} is no number")))
 }

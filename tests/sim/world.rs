@@ -1,7 +1,7 @@
 //! The virtual LAN: hosts, links and time; what a plan makes happen, and what must hold on the
 //! network whatever happened.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
@@ -14,18 +14,13 @@ use crate::model::{Model, Phase};
 use crate::plan::{FaultKind, MILLI, Plan};
 use crate::random::Random;
 use crate::tamper::Tamper;
-use crate::violation::{Check, Violation};
+use crate::violation::Check;
 
-/// Runs a plan to its end. With `trace` everything that happens is written down.
-pub fn run(plan: &Plan, tamper: Tamper, trace: bool) -> Result<Report, (Violation, Vec<String>)> {
-    let mut world = World::new(plan, tamper, trace);
-    match world.play() {
-        Ok(()) => Ok(world.report),
-        Err(violation) => {
-            world.note(|| format!("{}: {}", violation.invariant, violation.text));
-            Err((violation, world.trace.into()))
-        }
-    }
+/// Runs a plan to its end. With `tracing`, everything that happens is written down too.
+pub fn run(plan: &Plan, tamper: Tamper, tracing: bool) -> (Check<Report>, Vec<String>) {
+    let mut world = World::new(plan, tamper, tracing);
+    let outcome = world.play();
+    (outcome.map(|()| world.report), world.trace)
 }
 
 /// How much happened: a simulation in which nothing happens finds nothing.
@@ -91,7 +86,7 @@ struct World<'p> {
     /// Who was Active when each router was judged.
     judged: Vec<Option<(usize, u64)>>,
     report: Report,
-    trace: VecDeque<String>,
+    trace: Vec<String>,
     tracing: bool,
 }
 
@@ -110,9 +105,6 @@ enum Event {
     Judge { router: usize },
     End,
 }
-
-/// Lines kept of a trace.
-const TRACE_LINES: usize = 120;
 
 impl<'p> World<'p> {
     fn new(plan: &'p Plan, tamper: Tamper, tracing: bool) -> Self {
@@ -136,7 +128,7 @@ impl<'p> World<'p> {
             healed: false,
             judged: vec![None; plan.routers.len()],
             report: Report::default(),
-            trace: VecDeque::new(),
+            trace: Vec::new(),
             tracing,
         }
     }
@@ -625,11 +617,7 @@ impl<'p> World<'p> {
 
     fn note(&mut self, line: impl FnOnce() -> String) {
         if self.tracing {
-            if self.trace.len() == TRACE_LINES {
-                self.trace.pop_front();
-            }
-            let line = format!("{:>12.6} {}", self.now as f64 / 1e9, line());
-            self.trace.push_back(line);
+            self.trace.push(format!("{:>12.6} {}", self.now as f64 / 1e9, line()));
         }
     }
 }
