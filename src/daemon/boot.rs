@@ -10,7 +10,7 @@ use std::time::Duration;
 use log::{error, info, warn};
 use syslog::Facility;
 
-use super::args::Arguments;
+use super::args::{Arguments, absolute};
 use super::clients::Clients;
 use super::frames::Frames;
 use super::journal::{self, Journal};
@@ -106,6 +106,10 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         println!("{number}");
         return Ok(exit::OK);
     }
+    // Wrong words on the command line are told before anything is read.
+    let backend = backend(arguments)?;
+    let facility = facility(arguments)?;
+    let umask = umask(arguments)?;
     let file = configuration_file(arguments);
     let options = config::Options {
         config_id: arguments.config_id.clone().unwrap_or_else(short_host_name),
@@ -125,13 +129,11 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         });
     };
 
-    let backend = backend(arguments)?;
-    let facility = facility(arguments)?;
-    if let Some(umask) = &arguments.umask {
-        let bits = u32::from_str_radix(umask, 8).ok().filter(|&bits| bits <= 0o777);
-        let expected = "expected an octal number up to 777";
-        process::set_umask(bits.ok_or_else(|| usage(format!("--umask {umask}: {expected}")))?);
+    if let Some(umask) = umask {
+        process::set_umask(umask);
     }
+    // In the background the working directory is another.
+    let (arguments, file) = (&arguments.with_absolute_paths(), absolute(&file));
     // Everything that concerns the command line has been told; from here on the log speaks.
     let mut readiness = if arguments.dont_fork {
         None
@@ -341,6 +343,15 @@ fn backend(arguments: &Arguments) -> Result<Backend, Failed> {
         Some("uring") => Ok(Backend::Uring),
         Some("epoll") => Ok(Backend::Epoll),
         Some(other) => Err(usage(format!("--io {other}: expected auto, uring or epoll"))),
+    }
+}
+
+/// `--umask`: which bits files are made without.
+fn umask(arguments: &Arguments) -> Result<Option<u32>, Failed> {
+    let Some(octal) = &arguments.umask else { return Ok(None) };
+    match u32::from_str_radix(octal, 8) {
+        Ok(bits) if bits <= 0o777 => Ok(Some(bits)),
+        _ => Err(usage(format!("--umask {octal}: expected an octal number up to 777"))),
     }
 }
 
