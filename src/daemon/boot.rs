@@ -140,31 +140,48 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     } else {
         Some(process::daemonize().map_err(system("can't go to the background"))?)
     };
-    let mut journal = open_journal(program, arguments, facility)?;
-    journal::install(arguments.log_detail);
-    for finding in loaded.diagnostics.iter() {
-        warn!("{}", loaded.diagnostics.one_line(finding));
+    let served = open_journal(program, arguments, facility).and_then(|mut journal| {
+        journal::install(arguments.log_detail);
+        for finding in loaded.diagnostics.iter() {
+            warn!("{}", loaded.diagnostics.one_line(finding));
+        }
+        let served = serve(arguments, backend, &file, configuration, &mut journal, &mut readiness)
+            .inspect_err(|failed| error!("{}", failed.text));
+        journal.drain(LAST_WORDS);
+        match served {
+            // The console has had it as a log line.
+            Err(failed) if arguments.log_console => Ok(failed.code),
+            served => served,
+        }
+    });
+    // Said before the command in the foreground returns.
+    if let Err(failed) = &served {
+        eprintln!("{program}: {}", failed.text);
     }
-    let outcome = start(arguments, backend, &file, configuration)
-        .and_then(|mut daemon| {
-            let _pid_files = PidFiles::write(arguments)?;
-            if let Some(readiness) = readiness.take() {
-                readiness.ready().map_err(system("can't let go of the terminal"))?;
-            }
-            daemon.run(&mut journal).map_err(system("the ring failed"))?;
-            info!("Stopped");
-            Ok(exit::OK)
-        })
-        .inspect_err(|failed| error!("{}", failed.text));
-    journal.drain(LAST_WORDS);
-    if let (Err(failed), Some(readiness)) = (&outcome, readiness) {
-        readiness.failed(failed.code);
+    let code = served.unwrap_or_else(|failed| failed.code);
+    if let Some(readiness) = readiness {
+        readiness.failed(code);
     }
-    match outcome {
-        // The console has had it as a log line.
-        Err(failed) if arguments.log_console => Ok(failed.code),
-        outcome => outcome,
+    Ok(code)
+}
+
+/// Starts the daemon, says so to whoever waits in the foreground, and runs it.
+fn serve(
+    arguments: &Arguments,
+    backend: Backend,
+    file: &Path,
+    configuration: Configuration,
+    journal: &mut Journal,
+    readiness: &mut Option<process::Readiness>,
+) -> Result<u8, Failed> {
+    let mut daemon = start(arguments, backend, file, configuration)?;
+    let _pid_files = PidFiles::write(arguments)?;
+    if let Some(readiness) = readiness.take() {
+        readiness.ready().map_err(system("can't let go of the terminal"))?;
     }
+    daemon.run(journal).map_err(system("the ring failed"))?;
+    info!("Stopped");
+    Ok(exit::OK)
 }
 
 /// Opens every descriptor and builds the rooms around them.

@@ -11,16 +11,27 @@ use crate::tap::Frame;
 /// One frame as tshark reads it: its fields by name.
 pub(crate) type Read = HashMap<&'static str, String>;
 
-/// Reads the fields `fields` of all `frames`. Checksums of VRRPv3 are judged in the form of RFC
-/// 9568, those of IP are checked.
+/// Reads the fields `fields` of all `frames`.
 pub(crate) fn read(site: &Site, frames: &[Frame], fields: &[&'static str]) -> Vec<Read> {
+    read_with(site, frames, fields, &["ip.check_checksum:TRUE"])
+}
+
+/// The same with some of tshark's preferences.
+pub(crate) fn read_with(
+    site: &Site,
+    frames: &[Frame],
+    fields: &[&'static str],
+    preferences: &[&str],
+) -> Vec<Read> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let file = site.dir.join(format!("capture-{number}.pcap"));
     fs::write(&file, pcap(frames)).expect("a capture file");
     let mut command = Command::new("tshark");
     command.arg("-r").arg(&file).args(["-n", "-T", "fields", "-E", "separator=|"]);
-    command.args(["-o", "vrrp.v3_checksum_as_in_v2:TRUE", "-o", "ip.check_checksum:TRUE"]);
+    for preference in preferences {
+        command.args(["-o", preference]);
+    }
     for field in fields {
         command.args(["-e", field]);
     }
