@@ -9,6 +9,7 @@ use argh::{EarlyExit, FromArgs};
 
 /// Keeps virtual IP addresses alive across routers (VRRP v2 and v3). See viprd(8).
 #[derive(FromArgs, Clone, Debug, Default)]
+#[argh(help_triggers("-h", "--help"))]
 pub(super) struct Arguments {
     /// configuration file (default: /etc/viprd/viprd.conf, else /etc/keepalived/keepalived.conf)
     #[argh(option, short = 'f')]
@@ -212,8 +213,7 @@ fn split(arguments: &[String]) -> Vec<String> {
         } else if let Some(cluster) = argument.strip_prefix('-').filter(|rest| rest.len() > 1) {
             let mut rest = cluster.chars();
             while let Some(option) = rest.next() {
-                // argh knows help by its long name only.
-                split.push(if option == 'h' { "--help".into() } else { format!("-{option}") });
+                split.push(format!("-{option}"));
                 let value = rest.as_str();
                 if SHORT_WITH_VALUE.contains(option) {
                     if !value.is_empty() {

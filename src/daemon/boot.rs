@@ -16,7 +16,7 @@ use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::run::Daemon;
 use super::signals;
-use super::words::Limiter;
+use super::words::{Limiter, count};
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
 use crate::io::process::{self, NetworkNamespace};
@@ -140,48 +140,41 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     } else {
         Some(process::daemonize().map_err(system("can't go to the background"))?)
     };
-    let served = open_journal(program, arguments, facility).and_then(|mut journal| {
-        journal::install(arguments.log_detail);
-        for finding in loaded.diagnostics.iter() {
-            warn!("{}", loaded.diagnostics.one_line(finding));
-        }
-        let served = serve(arguments, backend, &file, configuration, &mut journal, &mut readiness)
-            .inspect_err(|failed| error!("{}", failed.text));
-        journal.drain(LAST_WORDS);
-        match served {
-            // The console has had it as a log line.
-            Err(failed) if arguments.log_console => Ok(failed.code),
-            served => served,
-        }
-    });
-    // Said before the command in the foreground returns.
-    if let Err(failed) = &served {
-        eprintln!("{program}: {}", failed.text);
+    let mut journal = match open_journal(program, arguments, facility) {
+        Ok(journal) => journal,
+        Err(failed) => return Ok(tell(program, &failed, readiness)),
+    };
+    journal::install(arguments.log_detail);
+    for finding in loaded.diagnostics.iter() {
+        warn!("{}", loaded.diagnostics.one_line(finding));
     }
-    let code = served.unwrap_or_else(|failed| failed.code);
-    if let Some(readiness) = readiness {
-        readiness.failed(code);
+    let outcome = start(arguments, backend, &file, configuration)
+        .and_then(|mut daemon| {
+            let _pid_files = PidFiles::write(arguments)?;
+            if let Some(readiness) = readiness.take() {
+                readiness.ready().map_err(system("can't let go of the terminal"))?;
+            }
+            daemon.run(&mut journal).map_err(system("the ring failed"))?;
+            info!("Stopped");
+            Ok(exit::OK)
+        })
+        .inspect_err(|failed| error!("{}", failed.text));
+    journal.drain(LAST_WORDS);
+    match outcome {
+        // The console has had it as a log line.
+        Err(failed) if arguments.log_console && arguments.dont_fork => Ok(failed.code),
+        Err(failed) => Ok(tell(program, &failed, readiness)),
+        outcome => outcome,
     }
-    Ok(code)
 }
 
-/// Starts the daemon, says so to whoever waits in the foreground, and runs it.
-fn serve(
-    arguments: &Arguments,
-    backend: Backend,
-    file: &Path,
-    configuration: Configuration,
-    journal: &mut Journal,
-    readiness: &mut Option<process::Readiness>,
-) -> Result<u8, Failed> {
-    let mut daemon = start(arguments, backend, file, configuration)?;
-    let _pid_files = PidFiles::write(arguments)?;
-    if let Some(readiness) = readiness.take() {
-        readiness.ready().map_err(system("can't let go of the terminal"))?;
+/// Says why the daemon could not start, and only then lets the process in the foreground exit.
+fn tell(program: &str, failed: &Failed, readiness: Option<process::Readiness>) -> u8 {
+    eprintln!("{program}: {}", failed.text);
+    if let Some(readiness) = readiness {
+        readiness.failed(failed.code);
     }
-    daemon.run(journal).map_err(system("the ring failed"))?;
-    info!("Stopped");
-    Ok(exit::OK)
+    failed.code
 }
 
 /// Opens every descriptor and builds the rooms around them.
@@ -214,7 +207,11 @@ fn start(
     };
     let sockets = Sockets::open(arguments)?;
     let Configuration { links: names, routers, .. } = configuration;
-    info!("{} virtual routers on {} interfaces", routers.len(), names.len());
+    if routers.is_empty() {
+        warn!("the configuration has no virtual router: there is nothing to do");
+    }
+    let (instances, interfaces) = (routers.len(), names.len());
+    info!("{}, {}", count(instances, "virtual router"), count(interfaces, "interface"));
 
     let mut host = Host::new(&names);
     host.configure(routers.iter().flat_map(|router| &router.addresses));

@@ -55,7 +55,14 @@ fn mistakes_are_told_with_their_place() {
     assert_eq!(scratch.test(GOOD), (Some(0), String::new()), "nothing to say");
     for (what, from, to, code, place, words) in [
         ("a missing brace", "    }\n}\n", "    }\n", 5, "1:20", "a `}` is missing"),
-        ("one in the middle", "    }\n}\n", "}\n", 5, "5:23", "`virtual_ipaddress` is never closed"),
+        (
+            "one in the middle",
+            "    }\n}\n",
+            "}\n",
+            5,
+            "5:23",
+            "`virtual_ipaddress` is never closed",
+        ),
         ("a brace too many", "    }\n}\n", "    }\n}\n}\n", 5, "9:1", "closes nothing"),
         ("a bad address", "10.9.0.50/24", "10.9.0.500/24", 5, "6:9", "500 is more than 255"),
         ("no address", "10.9.0.50/24", "router", 5, "6:9", "expects an address such as"),

@@ -202,7 +202,7 @@ fn leftovers_of_a_crash_are_removed() {
         None => Some(()),
         Some(_) => None,
     });
-    viprd.logs("removed that an earlier run had left behind");
+    viprd.logs("removed 1 virtual address that an earlier run had left behind");
     sender.send(&Packet { interval: 4095, ..Packet::default() }.frame());
     eventually("the master", || (viprd.status()["master"] == "10.9.0.2").then_some(()));
     assert_eq!(viprd.state(), "BACKUP");
