@@ -3,12 +3,13 @@
 //! argh knows neither `--option=value` nor clustered short options, and wants no underscores;
 //! [`split`] brings keepalived's forms into the one that it knows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use argh::{EarlyExit, FromArgs};
 
 /// Keeps virtual IP addresses alive across routers (VRRP v2 and v3). See viprd(8).
-#[derive(FromArgs, Debug, Default)]
+#[derive(FromArgs, Clone, Debug, Default)]
+#[argh(help_triggers("-h", "--help"))]
 pub(super) struct Arguments {
     /// configuration file (default: /etc/viprd/viprd.conf, else /etc/keepalived/keepalived.conf)
     #[argh(option, short = 'f')]
@@ -152,6 +153,18 @@ impl Arguments {
         Arguments::from_args(&[program], &split)
     }
 
+    /// The same with all paths made absolute, for a process that changes its working directory.
+    pub(super) fn with_absolute_paths(&self) -> Self {
+        let absolute = |path: &Option<PathBuf>| path.as_deref().map(absolute);
+        Arguments {
+            pid: absolute(&self.pid),
+            vrrp_pid: absolute(&self.vrrp_pid),
+            control: absolute(&self.control),
+            log_file_to: absolute(&self.log_file_to),
+            ..self.clone()
+        }
+    }
+
     /// Options that were given and have no effect here, each with the reason.
     pub(super) fn without_effect(&self) -> Vec<&'static str> {
         let given = [
@@ -171,6 +184,11 @@ impl Arguments {
         ];
         given.into_iter().filter(|(given, _)| *given).map(|(_, why)| why).collect()
     }
+}
+
+/// `path` seen from the working directory; as it is if there is none.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Brings `--long_name=value`, `-nlD` and `-fFILE` into the form that argh reads.
@@ -245,6 +263,15 @@ mod tests {
     fn signum_as_its_callers_write_it() {
         assert_eq!(read("--signum=RELOAD").signum.as_deref(), Some("RELOAD"));
         assert_eq!(read("--signum JSON").signum.as_deref(), Some("JSON"));
+    }
+
+    #[test]
+    fn help_is_had_by_either_name() {
+        for help in ["-h", "-nh", "--help"] {
+            let asked = Arguments::read("viprd", &[help.to_owned()]).unwrap_err();
+            assert!(asked.status.is_ok(), "{help}: {}", asked.output);
+            assert!(asked.output.contains("--use-file"), "{help}");
+        }
     }
 
     #[test]

@@ -10,13 +10,13 @@ use std::time::Duration;
 use log::{error, info, warn};
 use syslog::Facility;
 
-use super::args::Arguments;
+use super::args::{Arguments, absolute};
 use super::clients::Clients;
 use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::run::Daemon;
 use super::signals;
-use super::words::Limiter;
+use super::words::{Limiter, count};
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
 use crate::io::process::{self, NetworkNamespace};
@@ -107,12 +107,17 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         return Ok(exit::OK);
     }
     process::map_large_allocations();
+    // Wrong words on the command line are told before anything is read.
+    let backend = backend(arguments)?;
+    let facility = facility(arguments)?;
+    let umask = umask(arguments)?;
     let file = configuration_file(arguments);
     let options = config::Options {
         config_id: arguments.config_id.clone().unwrap_or_else(short_host_name),
         environment: std::env::vars().collect(),
         random_seed: clock::wall_nanos(),
         include_check: arguments.all_config,
+        script_user: script_user(),
     };
     let loaded = load_apart(&file, &options)?;
     if arguments.config_test || arguments.config_test_to.is_some() {
@@ -131,20 +136,21 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         });
     };
 
-    let backend = backend(arguments)?;
-    let facility = facility(arguments)?;
-    if let Some(umask) = &arguments.umask {
-        let bits = u32::from_str_radix(umask, 8).ok().filter(|&bits| bits <= 0o777);
-        let expected = "expected an octal number up to 777";
-        process::set_umask(bits.ok_or_else(|| usage(format!("--umask {umask}: {expected}")))?);
+    if let Some(umask) = umask {
+        process::set_umask(umask);
     }
+    // In the background the working directory is another.
+    let (arguments, file) = (&arguments.with_absolute_paths(), absolute(&file));
     // Everything that concerns the command line has been told; from here on the log speaks.
     let mut readiness = if arguments.dont_fork {
         None
     } else {
         Some(process::daemonize().map_err(system("can't go to the background"))?)
     };
-    let mut journal = open_journal(program, arguments, facility)?;
+    let mut journal = match open_journal(program, arguments, facility) {
+        Ok(journal) => journal,
+        Err(failed) => return Ok(tell(program, &failed, readiness)),
+    };
     journal::install(arguments.log_detail);
     for finding in diagnostics.iter() {
         warn!("{}", diagnostics.one_line(finding));
@@ -162,12 +168,10 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         })
         .inspect_err(|failed| error!("{}", failed.text));
     journal.drain(LAST_WORDS);
-    if let (Err(failed), Some(readiness)) = (&outcome, readiness) {
-        readiness.failed(failed.code);
-    }
     match outcome {
         // The console has had it as a log line.
-        Err(failed) if arguments.log_console => Ok(failed.code),
+        Err(failed) if arguments.log_console && arguments.dont_fork => Ok(failed.code),
+        Err(failed) => Ok(tell(program, &failed, readiness)),
         outcome => outcome,
     }
 }
@@ -185,6 +189,15 @@ fn load_apart(file: &Path, options: &config::Options) -> Result<Loaded, Failed> 
         code: exit::CONFIGURATION,
         text: format!("{}: reading it failed by a fault of viprd's own", file.display()),
     })
+}
+
+/// Says why the daemon could not start, and only then lets the process in the foreground exit.
+fn tell(program: &str, failed: &Failed, readiness: Option<process::Readiness>) -> u8 {
+    eprintln!("{program}: {}", failed.text);
+    if let Some(readiness) = readiness {
+        readiness.failed(failed.code);
+    }
+    failed.code
 }
 
 /// Opens every descriptor and builds the rooms around them.
@@ -217,7 +230,11 @@ fn start(
     };
     let sockets = Sockets::open(arguments)?;
     let Configuration { links: names, routers, .. } = configuration;
-    info!("{} virtual routers on {} interfaces", routers.len(), names.len());
+    if routers.is_empty() {
+        warn!("the configuration has no virtual router: there is nothing to do");
+    }
+    let (instances, interfaces) = (routers.len(), names.len());
+    info!("{}, {}", count(instances, "virtual router"), count(interfaces, "interface"));
 
     let mut host = Host::new(&names);
     host.configure(routers.iter().flat_map(|router| &router.addresses));
@@ -328,6 +345,14 @@ fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Fail
     Ok(diagnostics.exit_code())
 }
 
+/// Who runs scripts that name nobody: keepalived's own user for that, where the host has it.
+fn script_user() -> Option<String> {
+    const USER: &str = "keepalived_script";
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let exists = users.lines().any(|line| line.split(':').next() == Some(USER));
+    exists.then(|| USER.to_owned())
+}
+
 /// The host's name up to the first dot; empty if the system does not tell.
 fn short_host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -364,6 +389,15 @@ fn backend(arguments: &Arguments) -> Result<Backend, Failed> {
         Some("uring") => Ok(Backend::Uring),
         Some("epoll") => Ok(Backend::Epoll),
         Some(other) => Err(usage(format!("--io {other}: expected auto, uring or epoll"))),
+    }
+}
+
+/// `--umask`: which bits files are made without.
+fn umask(arguments: &Arguments) -> Result<Option<u32>, Failed> {
+    let Some(octal) = &arguments.umask else { return Ok(None) };
+    match u32::from_str_radix(octal, 8) {
+        Ok(bits) if bits <= 0o777 => Ok(Some(bits)),
+        _ => Err(usage(format!("--umask {octal}: expected an octal number up to 777"))),
     }
 }
 

@@ -83,7 +83,8 @@ impl Daemon {
             self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[]);
             journal.flush(now);
         }
-        Ok(())
+        // The last words were only queued: with `keep_addresses` nothing else is waited for.
+        self.io.turn(Instant::ZERO)
     }
 
     /// Starts every receiver.
@@ -193,7 +194,7 @@ impl Daemon {
             Fact::Synchronised => {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
                 self.host.remove_leftovers(configured);
-                info!("{} virtual routers start", self.engine.len());
+                debug!("all links and addresses are known: the virtual routers start");
                 self.engine.start(now);
             }
             Fact::Resynchronised => {
@@ -207,7 +208,8 @@ impl Daemon {
             }
             Fact::LeftoversRemoved { removed: 0 } => {}
             Fact::LeftoversRemoved { removed } => {
-                info!("{removed} addresses removed that an earlier run had left behind");
+                let addresses = words::count(removed as usize, "virtual address");
+                info!("removed {addresses} that an earlier run had left behind");
             }
             Fact::Set { owner } => self.engine.on_addresses_set(now, RouterId(owner)),
             Fact::Unset { .. } => {}

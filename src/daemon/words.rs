@@ -40,6 +40,11 @@ impl Limiter {
     }
 }
 
+/// `1 virtual router`, `2 virtual routers`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A router has entered a state.
 pub(super) fn entered(
     name: &str,

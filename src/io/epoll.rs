@@ -279,7 +279,13 @@ impl Io for Epoll {
         let nothing_yet = self.ready.is_empty() && self.failures.is_empty();
         let wait = nothing_yet && self.timer.arm(deadline)?;
         let timeout = if wait { None } else { Some(Duration::ZERO) };
-        match self.poll.poll(&mut self.events, timeout) {
+        let mut polled = self.poll.poll(&mut self.events, timeout);
+        if matches!(&polled, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
+            // A stopped process that goes on (`signal(7)`) is told this and nothing else, though
+            // there may be much to read by then: whoever judges deadlines next has to know.
+            polled = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        }
+        match polled {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => self.note_ready(),
         }

@@ -150,6 +150,7 @@ impl Engine {
         if self.links.replaces(change) {
             self.on_link(now, &LinkChange { facts: None, ..*change });
         }
+        let moved = self.links.moves(change);
         self.links.apply(change);
         if !self.started {
             return;
@@ -170,6 +171,13 @@ impl Engine {
                 }
                 (State::Backup(_) | State::Active(_), Some(fault)) => {
                     self.step(now, id, Input::Shutdown, Cause::Fault(fault));
+                }
+                (State::Active(active), None) if moved && active.addresses_set => {
+                    // Everybody else's ARP tables still have the old Ethernet address.
+                    let addresses = &self.details[id.index()].params.addresses;
+                    if addresses.iter().any(|address| address.link == change.link) {
+                        self.on_addresses_set(now, id);
+                    }
                 }
                 (State::Backup(_) | State::Active(_), None) => {}
             }

@@ -63,6 +63,14 @@ impl Links {
         }
     }
 
+    /// Whether the interface has got another Ethernet address by `change`.
+    pub(super) fn moves(&self, change: &LinkChange) -> bool {
+        match (&self.links[change.link.index()].facts, &change.facts) {
+            (Some(old), Some(new)) => old.mac != new.mac,
+            _ => false,
+        }
+    }
+
     /// Takes note of a change.
     pub(super) fn apply(&mut self, change: &LinkChange) {
         let link = &mut self.links[change.link.index()];

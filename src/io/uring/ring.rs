@@ -280,7 +280,7 @@ mod tests {
             let deadline = clock::now() + Span::from_millis(5);
             let mut waits = 0;
             while clock::now() < deadline {
-                ring.enter(deadline, true).unwrap();
+                ring.enter(deadline, Span::ZERO, true).unwrap();
                 waits += 1;
             }
             assert!(waits <= 2, "one wait, or one more after a signal: {waits}");
