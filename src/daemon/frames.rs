@@ -38,6 +38,15 @@ struct Ready {
     ifindex: IfIndex,
 }
 
+/// Which gratuitous ARPs: everybody's first go before anybody's second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// The first for each address of a set.
+    First,
+    /// The repetitions.
+    Again,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Announcement {
     router: RouterId,
@@ -95,18 +104,21 @@ impl Frames {
         }
     }
 
-    /// Sends gratuitous ARPs within the turn's budget: the first round of every router before the
-    /// second of any. `wanted` says what a router's parameters are if it still is Active.
+    /// Sends gratuitous ARPs of one sort, within the turn's budget. `wanted` says what a router's
+    /// parameters are if it still is Active.
     pub(super) fn send_announcements<'a>(
         &mut self,
         io: &mut dyn Io,
+        round: Round,
         wanted: impl Fn(RouterId) -> Option<&'a RouterParams>,
     ) {
         let mut budget = GARPS_A_TURN;
         while budget > 0 {
-            let Some(next) = self.first.pop_front().or_else(|| self.again.pop_front()) else {
-                return;
+            let next = match round {
+                Round::First => self.first.pop_front(),
+                Round::Again => self.again.pop_front(),
             };
+            let Some(next) = next else { return };
             let Some(params) = wanted(next.router) else { continue };
             for address in &params.addresses {
                 let IpAddr::V4(ip) = address.ip else { continue };
@@ -119,9 +131,12 @@ impl Frames {
         }
     }
 
-    /// Whether gratuitous ARPs wait for the next turn.
-    pub(super) fn has_announcements(&self) -> bool {
-        !(self.first.is_empty() && self.again.is_empty())
+    /// Whether gratuitous ARPs of that sort wait to be sent.
+    pub(super) fn waits(&self, round: Round) -> bool {
+        match round {
+            Round::First => !self.first.is_empty(),
+            Round::Again => !self.again.is_empty(),
+        }
     }
 
     fn send_announcement(&self, io: &mut dyn Io, link: LinkId, ip: Ipv4Addr) {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use log::{debug, error, info, warn};
 
 use super::clients::Clients;
-use super::frames::Frames;
+use super::frames::{Frames, Round};
 use super::journal::Journal;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
@@ -103,12 +103,16 @@ impl Daemon {
 
     /// When to turn at the latest; at once if work was left over.
     fn wake_at(&mut self) -> Instant {
-        if self.frames.has_announcements() || self.requests_left {
+        if self.requests_left || self.has_announcements() {
             return Instant::ZERO;
         }
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
         work.min(stop).min(self.retry_requests_at)
+    }
+
+    fn has_announcements(&mut self) -> bool {
+        self.frames.waits(Round::First) || self.frames.waits(Round::Again) && self.host.is_quiet()
     }
 
     /// How long packets may gather before the next wake-up: where some have just come, more follow.
@@ -311,9 +315,18 @@ impl Daemon {
                 }
             }
         }
+        // What became ours in the last batch is announced before the kernel works on the next one;
+        // the repetitions wait until every address of a takeover is there.
+        self.announce(Round::First);
         self.pump_requests(now);
+        if self.host.is_quiet() {
+            self.announce(Round::Again);
+        }
+    }
+
+    fn announce(&mut self, round: Round) {
         let engine = &self.engine;
-        self.frames.send_announcements(&mut *self.io, |router| {
+        self.frames.send_announcements(&mut *self.io, round, |router| {
             let view = engine.view(router);
             (view.state.name() == StateName::Master).then_some(view.params)
         });
