@@ -71,6 +71,10 @@ pub struct Diagnostics {
 pub(crate) struct Findings {
     items: Vec<Diagnostic>,
     seen: std::collections::HashMap<(&'static str, TextSpan), usize>,
+    /// Names that nothing defines, each with its finding, until it is clear whether that matters.
+    undefined: std::collections::BTreeMap<TextSpan, Diagnostic>,
+    /// Places where undefined names don't matter, or were told of otherwise.
+    quiet: std::collections::HashSet<TextSpan>,
 }
 
 macro_rules! codes {
@@ -105,6 +109,7 @@ pub mod codes {
         MULTILINE_NOT_ALONE "E013" Flawed "a definition of several lines must end its line"
         UNDEFINED "W014" Fine "a name isn't defined"
         UNUSED_DEFINITION "N015" Fine "a definition is never used"
+        UNDEFINED_VALUE "E016" Flawed "a name isn't defined where a value is needed"
         // Structure.
         UNKNOWN_KEYWORD "W020" Flawed "a keyword isn't known"
         MISSING_BRACE "E021" Flawed "a block has no closing brace"
@@ -112,7 +117,7 @@ pub mod codes {
         STRAY_OPEN_BRACE "E023" Flawed "an opening brace belongs to no keyword"
         MISSING_OPEN_BRACE "E024" Flawed "a block has no opening brace"
         OUTSIDE_BLOCK "E025" Flawed "a keyword stands outside of its block"
-        MISPLACED_KEYWORD "W026" Flawed "a keyword doesn't belong into this block"
+        MISPLACED_KEYWORD "W026" Flawed "a keyword doesn't belong in this block"
         UNEXPECTED_BLOCK "E027" Flawed "a keyword that takes no block has one"
         MISSING_NAME "E028" Flawed "a block lacks its name"
         // Values.
@@ -255,11 +260,36 @@ impl Findings {
         self.items.push(diagnostic);
     }
 
+    /// Keeps a finding about a name that nothing defines.
+    pub(crate) fn push_undefined(&mut self, span: TextSpan, finding: Diagnostic) {
+        self.undefined.insert(span, finding);
+    }
+
+    /// What was found about undefined names in a place; it isn't told of them again.
+    pub(crate) fn take_undefined(&mut self, span: TextSpan) -> Option<Diagnostic> {
+        self.quiet.insert(span);
+        self.undefined.range(within(span)).next().map(|(_, finding)| finding.clone())
+    }
+
     /// All findings in the order of their places.
     pub(crate) fn finish(mut self, sources: SourceMap) -> Diagnostics {
+        for span in std::mem::take(&mut self.quiet) {
+            let told: Vec<_> = self.undefined.range(within(span)).map(|(at, _)| *at).collect();
+            for at in told {
+                self.undefined.remove(&at);
+            }
+        }
+        for finding in std::mem::take(&mut self.undefined).into_values() {
+            self.push(finding);
+        }
         self.items.sort_by_key(|item| item.span.map_or(0, |span| span.start));
         Diagnostics { items: self.items, sources }
     }
+}
+
+/// The stretches that begin within another one.
+fn within(span: TextSpan) -> std::ops::Range<TextSpan> {
+    TextSpan { start: span.start, end: 0 }..TextSpan { start: span.end, end: 0 }
 }
 
 impl Diagnostics {
