@@ -41,7 +41,8 @@ impl Printer {
             Value::Command(command) => {
                 let _ = write!(self.text, " {}", command::quoted(&command.text));
                 for word in [&command.user, &command.group].into_iter().flatten() {
-                    let _ = write!(self.text, " {}", command::quoted(word));
+                    self.text.push(' ');
+                    self.word(word);
                 }
                 self.text.push('\n');
             }
