@@ -71,6 +71,10 @@ pub struct Diagnostics {
 pub(crate) struct Findings {
     items: Vec<Diagnostic>,
     seen: std::collections::HashMap<(&'static str, TextSpan), usize>,
+    /// Names that nothing defines, each with its finding, until it is clear whether that matters.
+    undefined: std::collections::BTreeMap<TextSpan, Diagnostic>,
+    /// Places where undefined names don't matter, or were told of otherwise.
+    quiet: std::collections::HashSet<TextSpan>,
 }
 
 macro_rules! codes {
@@ -105,6 +109,7 @@ pub mod codes {
         MULTILINE_NOT_ALONE "E013" Flawed "a definition of several lines must end its line"
         UNDEFINED "W014" Fine "a name isn't defined"
         UNUSED_DEFINITION "N015" Fine "a definition is never used"
+        UNDEFINED_VALUE "E016" Flawed "a name isn't defined where a value is needed"
         // Structure.
         UNKNOWN_KEYWORD "W020" Flawed "a keyword isn't known"
         MISSING_BRACE "E021" Flawed "a block has no closing brace"
@@ -112,7 +117,7 @@ pub mod codes {
         STRAY_OPEN_BRACE "E023" Flawed "an opening brace belongs to no keyword"
         MISSING_OPEN_BRACE "E024" Flawed "a block has no opening brace"
         OUTSIDE_BLOCK "E025" Flawed "a keyword stands outside of its block"
-        MISPLACED_KEYWORD "W026" Flawed "a keyword doesn't belong into this block"
+        MISPLACED_KEYWORD "W026" Flawed "a keyword doesn't belong in this block"
         UNEXPECTED_BLOCK "E027" Flawed "a keyword that takes no block has one"
         MISSING_NAME "E028" Flawed "a block lacks its name"
         // Values.
@@ -137,42 +142,42 @@ pub mod codes {
         VRID_CLASH "E052" Flawed "two virtual routers are the same on the wire"
         WRONG_FAMILY "E053" Flawed "an address is of another family than its virtual router"
         TOO_MANY_ADDRESSES "W054" Fine "more addresses than an advert carries"
-        INTERVAL_NOT_V2 "E055" Flawed "an interval that VRRPv2 can't carry"
-        INTERVAL_NOT_V3 "E056" Flawed "an interval that VRRPv3 can't carry"
+        INTERVAL_NOT_V2 "W055" Flawed "an interval that VRRPv2 can't carry"
+        INTERVAL_NOT_V3 "W056" Flawed "an interval that VRRPv3 can't carry"
         NO_ADDRESSES "W057" Fine "a virtual router has no addresses"
         MASTER_IS_OWNER "W058" Fine "state MASTER without a priority means priority 255"
         MASTER_CANNOT_WIN "W059" Fine "state MASTER with a priority that loses to the default"
         // Settings that contradict each other.
-        NOT_WITH_MASTER "E060" Flawed "a setting doesn't work with state MASTER"
-        NOT_WITH_OWNER "E061" Flawed "a setting doesn't work with priority 255"
-        NOT_WITH_NOPREEMPT "E062" Flawed "a setting doesn't work with nopreempt"
+        NOT_WITH_MASTER "W060" Flawed "a setting doesn't work with state MASTER"
+        NOT_WITH_OWNER "W061" Flawed "a setting doesn't work with priority 255"
+        NOT_WITH_NOPREEMPT "W062" Flawed "a setting doesn't work with nopreempt"
         CONTRADICTION "W063" Fine "two settings contradict each other"
-        NOT_IN_VERSION "E064" Flawed "a setting doesn't exist in this version of the protocol"
-        NOT_WITH_STRICT "E065" Flawed "a setting doesn't work with vrrp_strict"
-        STRICT_NEEDS "E066" Flawed "vrrp_strict needs something that isn't there"
+        NOT_IN_VERSION "W064" Flawed "a setting doesn't exist in this version of the protocol"
+        NOT_WITH_STRICT "W065" Flawed "a setting doesn't work with vrrp_strict"
+        STRICT_NEEDS "W066" Flawed "vrrp_strict needs something that isn't there"
         STRICT_NO_ACCEPT "W067" Fine "with vrrp_strict nobody reaches the addresses"
-        NEEDS_PEERS "E068" Flawed "a unicast setting without unicast peers"
-        PASSWORD_CUT "E069" Flawed "a password is longer than eight bytes"
-        NO_PASSWORD "E070" Flawed "authentication without a password"
+        NEEDS_PEERS "W068" Flawed "a unicast setting without unicast peers"
+        PASSWORD_CUT "W069" Flawed "a password is longer than eight bytes"
+        NO_PASSWORD "W070" Flawed "authentication without a password"
         NOT_MULTICAST "E071" Flawed "an address isn't a multicast group"
-        SELF_TRACKED "E072" Flawed "a virtual router tracks its own interface"
-        WEIGHT_IGNORED "E073" Flawed "a tracking weight has no effect"
-        NEEDS_XMIT_BASE "E074" Flawed "use_vmac with unicast peers needs vmac_xmit_base"
+        SELF_TRACKED "W072" Flawed "a virtual router tracks its own interface"
+        WEIGHT_IGNORED "W073" Flawed "a tracking weight has no effect"
+        NEEDS_XMIT_BASE "W074" Flawed "use_vmac with unicast peers needs vmac_xmit_base"
         // Addresses and routes.
         DUPLICATE_ENTRY "W075" Fine "a line is given twice"
         ADDRESS_SHARED "W076" Fine "two virtual routers have the same address"
         LABEL_NOT_OF_LINK "W077" Fine "a label doesn't begin with the interface's name"
-        NOT_FOR_IPV6 "W078" Fine "an option has no effect for IPv6"
-        BROADCAST_OF_IPV6 "E079" Flawed "IPv6 has no broadcast"
+        NOT_FOR_IPV6 "N078" Fine "an option has no effect for IPv6"
+        BROADCAST_OF_IPV6 "W079" Flawed "IPv6 has no broadcast"
         ROUTE_INCOMPLETE "E080" Flawed "a route lacks its destination"
         MIXED_FAMILIES "E081" Flawed "addresses of both families in one route or rule"
         NO_PREFERENCE "W082" Fine "a policy rule has no preference"
-        DUPLICATE_TRACK "E083" Flawed "something is tracked twice"
+        DUPLICATE_TRACK "W083" Flawed "something is tracked twice"
         // Names.
         UNDEFINED_NAME "E085" Flawed "a name isn't defined"
         UNUSED_NAME "N086" Fine "a block is never used"
         IN_TWO_GROUPS "E087" Flawed "a virtual router is in two sync groups"
-        SMALL_GROUP "E088" Flawed "a sync group has fewer than two members"
+        SMALL_GROUP "W088" Flawed "a sync group has fewer than two members"
         INCOMPLETE_BLOCK "E089" Flawed "a block lacks what it is for"
         INSECURE_SCRIPTS "W090" Insecure "scripts run as root without enable_script_security"
         DELAY_TOO_LONG "W091" Fine "an interface's delay is longer than a master may be missed"
@@ -255,11 +260,36 @@ impl Findings {
         self.items.push(diagnostic);
     }
 
+    /// Keeps a finding about a name that nothing defines.
+    pub(crate) fn push_undefined(&mut self, span: TextSpan, finding: Diagnostic) {
+        self.undefined.insert(span, finding);
+    }
+
+    /// What was found about undefined names in a place; it isn't told of them again.
+    pub(crate) fn take_undefined(&mut self, span: TextSpan) -> Option<Diagnostic> {
+        self.quiet.insert(span);
+        self.undefined.range(within(span)).next().map(|(_, finding)| finding.clone())
+    }
+
     /// All findings in the order of their places.
     pub(crate) fn finish(mut self, sources: SourceMap) -> Diagnostics {
+        for span in std::mem::take(&mut self.quiet) {
+            let told: Vec<_> = self.undefined.range(within(span)).map(|(at, _)| *at).collect();
+            for at in told {
+                self.undefined.remove(&at);
+            }
+        }
+        for finding in std::mem::take(&mut self.undefined).into_values() {
+            self.push(finding);
+        }
         self.items.sort_by_key(|item| item.span.map_or(0, |span| span.start));
         Diagnostics { items: self.items, sources }
     }
+}
+
+/// The stretches that begin within another one.
+fn within(span: TextSpan) -> std::ops::Range<TextSpan> {
+    TextSpan { start: span.start, end: 0 }..TextSpan { start: span.end, end: 0 }
 }
 
 impl Diagnostics {

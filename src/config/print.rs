@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::command;
 use super::keywords::route::routes;
-use super::keywords::{Arg, Key, Keyword, Kind, Place, Shape};
+use super::keywords::{Arg, Keyword, Kind, Place, Shape};
 use super::model::{Datum, Entry, Item, Section, Setting, Value};
 
 /// The configuration as text; with `defaults`, settings that aren't given follow as comments with
@@ -41,7 +41,8 @@ impl Printer {
             Value::Command(command) => {
                 let _ = write!(self.text, " {}", command::quoted(&command.text));
                 for word in [&command.user, &command.group].into_iter().flatten() {
-                    let _ = write!(self.text, " {}", command::quoted(word));
+                    self.text.push(' ');
+                    self.word(word);
                 }
                 self.text.push('\n');
             }
@@ -86,7 +87,7 @@ impl Printer {
         self.indent();
         let start = self.text.len();
         // The type of a route comes first, as people write it.
-        let is_type = |option: &&Setting| ROUTE_TYPES.contains(&option.key);
+        let is_type = |option: &&Setting| routes::TYPES.contains(&option.key);
         for option in entry.options.iter().filter(is_type) {
             let _ = write!(self.text, " {}", option.key.keyword().name);
         }
@@ -186,19 +187,6 @@ impl Printer {
         self.text.push_str("}\n");
     }
 }
-
-/// Keywords that say what kind of route a line is.
-const ROUTE_TYPES: [Key; 9] = [
-    routes::UNICAST,
-    routes::LOCAL,
-    routes::BROADCAST,
-    routes::MULTICAST,
-    routes::ANYCAST,
-    routes::BLACKHOLE,
-    routes::UNREACHABLE,
-    routes::PROHIBIT,
-    routes::THROW,
-];
 
 /// Whether a line that begins so would be taken for a condition, a definition, a sequence or an
 /// include.

@@ -3,6 +3,8 @@
 
 use super::command::{self, Broken, Command};
 use super::diagnostic::{Code, Diagnostic, Findings, codes};
+use super::keywords::group::sync;
+use super::keywords::route::routes;
 use super::keywords::{Arg, Effect, Keyword, Kind, Naming, Place, Shape, instance};
 use super::model::{Datum, Entry, Item, Name, Section, Setting, Value};
 use super::source::TextSpan;
@@ -36,12 +38,29 @@ impl<'f> Reader<'f> {
         for statement in tree.roots() {
             self.statement(statement, root);
         }
+        // What stands behind a block that was closed too early isn't missing from it.
+        for word in tree.left_out() {
+            if let Some(Setting { value: Value::Block(block), .. }) = root.settings.last_mut()
+                && let Some(keyword) = block.place.find(word)
+            {
+                block.refused.push(keyword.key);
+            }
+        }
     }
 
     fn statement(&mut self, statement: Statement<'_>, section: &mut Section) {
         let (word, span) = statement.first();
         let Some(keyword) = section.place.find(word) else {
-            self.unknown(statement, section.place);
+            let member = section.place == Place::SyncGroup && statement.words().len() == 1;
+            if member && nearest(word, section.place.names()).is_none() {
+                self.bare_member(statement, section);
+            } else {
+                // What was misspelt isn't missing.
+                let near = nearest(word, section.place.names());
+                let meant = near.and_then(|near| section.place.find(near));
+                section.refused.extend(meant.map(|keyword| keyword.key));
+                self.unknown(statement, section.place);
+            }
             return;
         };
         self.note_effect(keyword, span);
@@ -63,8 +82,10 @@ impl<'f> Reader<'f> {
             self.tell(
                 statement,
                 Diagnostic::new(codes::UNEXPECTED_BLOCK, span, message)
-                    .label("the setting and its block are left out"),
+                    .label("the setting and its block are left out")
+                    .help(format!("write it on one line, without braces: `{}`", usage(keyword))),
             );
+            section.refused.push(keyword.key);
             return;
         }
         if statement.block().is_none()
@@ -163,7 +184,7 @@ impl<'f> Reader<'f> {
                 };
                 match value::parse(arg.kind, text) {
                     Ok(datum) => items.push(Item { datum, span: word.span }),
-                    Err(_) if arg.optional => break,
+                    Err(_) if arg.optional && !is_near_miss(arg.kind, text) => break,
                     Err(refused) => {
                         self.refuse(statement, keyword, word.span, refused);
                         return None;
@@ -188,6 +209,8 @@ impl<'f> Reader<'f> {
 
     /// A command, and who runs it.
     fn command(&mut self, statement: Statement<'_>, keyword: &'static Keyword) -> Option<Value> {
+        // A shell may well know names that this file doesn't define.
+        self.findings.take_undefined(statement.span());
         let raw = statement.raw();
         let mut pieces = Vec::new();
         let mut at = statement.first().0.len();
@@ -225,7 +248,22 @@ impl<'f> Reader<'f> {
                 return None;
             }
         };
-        let (user, group) = (words.next().map(Box::from), words.next().map(Box::from));
+        let (user, group): (Option<Box<str>>, Option<Box<str>>) =
+            (words.next().map(Box::from), words.next().map(Box::from));
+        if let Some(word) = user.iter().chain(&group).find(|word| !is_user(word)) {
+            let message = format!(
+                "`{word}` can't be a user or group: only those may follow the command of `{}`",
+                keyword.name
+            );
+            let finding = Diagnostic::new(codes::BAD_WORD, statement.span(), message)
+                .label("the setting is left out")
+                .help(format!(
+                    "put the command and its arguments into quotes together: `{} \"{text} …\"`",
+                    keyword.name
+                ));
+            self.tell(statement, finding);
+            return None;
+        }
         if let Some(more) = words.next() {
             let message = format!(
                 "`{more}` has no meaning after `{}`: a command, a user and a group is all it takes",
@@ -302,7 +340,13 @@ impl<'f> Reader<'f> {
                         self.refuse(statement, opener, word.span, refused);
                         return None;
                     }
-                    _ => self.unknown_option(statement, opener, place, text, word.span),
+                    _ => {
+                        self.unknown_option(statement, opener, place, text, word.span);
+                        // What follows belongs to it, up to the next word that means something.
+                        while words.get(next).is_some_and(|(text, _)| place.find(text).is_none()) {
+                            next += 1;
+                        }
+                    }
                 }
                 continue;
             };
@@ -314,6 +358,9 @@ impl<'f> Reader<'f> {
                 _ => Value::Flag,
             };
             options.push(Setting { key: keyword.key, span: word.span, value });
+        }
+        if place == Place::Route {
+            options.sort_by_key(|option| !routes::TYPES.contains(&option.key));
         }
         Some(Entry { items, options, span: statement.span() })
     }
@@ -352,6 +399,20 @@ impl<'f> Reader<'f> {
         section.settings.push(setting);
     }
 
+    /// A name in a sync group that should stand in its `group` block; told for the first one.
+    fn bare_member(&mut self, statement: Statement<'_>, section: &mut Section) {
+        if section.refused.contains(&sync::GROUP) {
+            return;
+        }
+        section.refused.push(sync::GROUP);
+        let (word, span) = statement.first();
+        let message = format!("`{word}` isn't a keyword of vrrp_sync_group");
+        let finding = Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
+            .label("left out, and so are other names that stand here")
+            .help(format!("names of virtual routers stand inside `group {{ … }}`: write `group {{`, a line `{word}` and so on, and `}}`"));
+        self.tell(statement, finding);
+    }
+
     fn unknown(&mut self, statement: Statement<'_>, place: Place) {
         let (word, span) = statement.first();
         let title = place.title();
@@ -365,10 +426,10 @@ impl<'f> Reader<'f> {
             .find(|other| *other != place && other.line().is_none() && other.find(word).is_some());
         let finding = match (nearest(word, place.names()), elsewhere) {
             (_, Some(other)) => {
-                let message = format!("`{word}` doesn't belong into {title}");
+                let message = format!("`{word}` doesn't belong in {title}");
                 let wanted = match other {
                     Place::Root => "it stands outside of all blocks".to_owned(),
-                    _ => format!("it belongs into `{}`", other.title()),
+                    _ => format!("it belongs in `{}`", other.title()),
                 };
                 Diagnostic::new(codes::MISPLACED_KEYWORD, span, message).help(wanted)
             }
@@ -376,11 +437,6 @@ impl<'f> Reader<'f> {
                 let message = format!("`{word}` isn't a keyword of {title}");
                 Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
                     .help(format!("did you mean `{near}`?"))
-            }
-            (None, None) if place == Place::SyncGroup && statement.words().len() == 1 => {
-                let message = format!("`{word}` isn't a keyword of {title}");
-                Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
-                    .help("names of virtual routers stand inside `group { … }`")
             }
             (None, None) => {
                 let message = format!("`{word}` isn't a keyword of {title}");
@@ -425,7 +481,14 @@ impl<'f> Reader<'f> {
         arg: &Arg,
         words: &Words<'_>,
     ) {
-        let expected = value::expected(arg.kind);
+        let expected = match arg.kind {
+            Kind::Word => {
+                let name = arg.name.to_lowercase();
+                let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+                format!("{article} {name}")
+            }
+            kind => value::expected(kind),
+        };
         let message = format!("`{}` lacks its value: {expected}", keyword.name);
         let end = words.last().map_or(statement.span(), |(_, word)| word.span).after();
         let finding = Diagnostic::new(codes::MISSING_VALUE, end, message)
@@ -441,9 +504,18 @@ impl<'f> Reader<'f> {
         span: TextSpan,
         refused: Refused,
     ) {
-        let message =
-            format!("{}; `{}` expects {}", refused.message, keyword.name, refused.expected);
+        let name = keyword.name;
+        let undefined = self.findings.take_undefined(span);
+        let message = match &undefined {
+            Some(finding) => {
+                let said = finding.message.split(';').next().unwrap_or_default();
+                format!("{said}; `{name}` expects {}", refused.expected)
+            }
+            None => format!("{}; `{name}` expects {}", refused.message, refused.expected),
+        };
+        let code = if undefined.is_some() { codes::UNDEFINED_VALUE } else { refused.code };
         let left_out = match keyword.default {
+            _ if keyword.key.place().line().is_some() => "the line is left out".to_owned(),
             _ if matches!(keyword.shape, Shape::Lines(_) | Shape::Words(_)) => {
                 "left out".to_owned()
             }
@@ -451,10 +523,9 @@ impl<'f> Reader<'f> {
             default if default.starts_with("as ") => "the setting is left out".to_owned(),
             default => format!("left out: {default} is used instead"),
         };
-        let mut finding = Diagnostic::new(refused.code, span, message).label(left_out);
-        if let Some(help) = refused.help {
-            finding = finding.help(help);
-        }
+        let mut finding = Diagnostic::new(code, span, message).label(left_out);
+        let undefined = undefined.map(|undefined| undefined.help);
+        finding.help = undefined.unwrap_or_else(|| refused.help.into_iter().collect());
         self.tell(statement, finding);
     }
 
@@ -515,6 +586,23 @@ impl<'f> Reader<'f> {
     }
 }
 
+/// How a keyword is written: `priority PRIORITY`.
+fn usage(keyword: &Keyword) -> String {
+    let mut usage = keyword.name.to_owned();
+    match keyword.shape {
+        Shape::Args(args) | Shape::List(args) => {
+            for arg in args {
+                usage.push(' ');
+                usage +=
+                    &if arg.optional { format!("[{}]", arg.name) } else { arg.name.to_owned() };
+            }
+        }
+        Shape::Command | Shape::OptionalCommand => usage += " \"/path/to/program argument\"",
+        _ => {}
+    }
+    usage
+}
+
 /// Values as the value of a setting.
 fn value_of(mut items: Vec<Item>) -> Value {
     match items.len() {
@@ -522,6 +610,24 @@ fn value_of(mut items: Vec<Item>) -> Value {
         1 => items.pop().map_or(Value::Flag, Value::One),
         _ => Value::Many(items.into_boxed_slice()),
     }
+}
+
+/// Whether a word that isn't of an optional kind can't be anything else either.
+fn is_near_miss(kind: Kind, word: &str) -> bool {
+    match kind {
+        Kind::Bool => true,
+        Kind::Choice(words) => nearest(word, words.iter().copied()).is_some(),
+        _ => false,
+    }
+}
+
+/// Whether a word can name a user or a group.
+fn is_user(word: &str) -> bool {
+    !word.is_empty()
+        && !word.starts_with('-')
+        && word
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$' | '{' | '}'))
 }
 
 /// Whether a word is more likely a wrong address than a wrong keyword.

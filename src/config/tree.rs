@@ -88,7 +88,7 @@ pub(crate) struct Builder {
     /// The top-level block that was closed last: what its inside is, what it is called, and where
     /// it was closed.
     last_block: Option<(Place, String, TextSpan)>,
-    /// Whether statements that belong into a block are being skipped at the top level.
+    /// Whether statements that belong in a block are being skipped at the top level.
     skipping_outside: bool,
     /// Whether a block was closed without a brace, so that a brace may turn up later.
     brace_owed: bool,
@@ -105,6 +105,12 @@ impl Tree {
     /// The top-level statements.
     pub(crate) fn roots(&self) -> impl Iterator<Item = Statement<'_>> + Clone {
         self.siblings(0, self.nodes.len())
+    }
+
+    /// The first words of top-level statements that were left out, which has been told.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = &str> {
+        let skipped = self.nodes.iter().enumerate().filter(|(_, node)| node.skipped);
+        skipped.map(|(index, _)| Statement { tree: self, index }.first().0)
     }
 
     fn siblings(&self, mut next: usize, end: usize) -> impl Iterator<Item = Statement<'_>> + Clone {
@@ -213,8 +219,13 @@ impl Builder {
                 }
                 Token::Open(at) => {
                     let brace = self.tokens.at(at);
+                    let own_line = self.tokens.is_first();
                     self.tokens.take();
-                    match last.take() {
+                    // On a line of its own a brace doesn't belong to a setting that takes none.
+                    let owner = last
+                        .take()
+                        .filter(|&(index, _)| !own_line || self.may_open(tree, &open, index));
+                    match owner {
                         Some((index, indent)) => self.open(tree, &mut open, index, indent, brace),
                         None => self.stray_open(lines, &mut open, brace),
                     }
@@ -281,6 +292,16 @@ impl Builder {
             }
         }
         index
+    }
+
+    /// Whether statement `index` may have a block: it isn't known to take none.
+    fn may_open(&self, tree: &Tree, open: &[Open], index: usize) -> bool {
+        let Inside::Settings(place) = innermost(open) else { return true };
+        let keyword = place.find(Statement { tree, index }.first().0);
+        keyword.is_none_or(|keyword| {
+            use Shape::{Anything, Block, Lines, Words};
+            matches!(keyword.shape, Block(..) | Lines(_) | Words(_) | Anything)
+        })
     }
 
     /// What a block of statement `index` holds.
@@ -441,7 +462,7 @@ impl Builder {
     }
 
     /// If the statement that was just added needs a block and no `{` follows: says so, and goes on
-    /// as if it did, provided that what follows belongs into such a block.
+    /// as if it did, provided that what follows belongs in such a block.
     fn assume_brace(
         &mut self,
         lines: &mut Preprocessor<'_>,
@@ -477,6 +498,7 @@ impl Builder {
             _ => false,
         };
         if belongs {
+            finding = finding.help("add a `{` at the end of this line");
             self.open(tree, open, index, indent, span.after());
         } else {
             finding = finding.help("write `{` and what belongs inside, then `}`");
@@ -510,7 +532,7 @@ impl Builder {
         lines.findings.push(finding);
     }
 
-    /// Whether a statement at the top level belongs into a block that was closed too early; says
+    /// Whether a statement at the top level belongs in a block that was closed too early; says
     /// so, once for all that follow.
     fn is_outside(&mut self, lines: &mut Preprocessor<'_>, words: &Range<usize>) -> bool {
         let word = self.word(words.start).to_owned();
@@ -531,7 +553,7 @@ impl Builder {
             .get(words.start)
             .map_or(*close, |word| self.tokens.line.span(word.text.clone()));
         let message =
-            format!("`{word}` stands outside of all blocks; it belongs into `{}`", place.title());
+            format!("`{word}` stands outside of all blocks; it belongs in `{}`", place.title());
         lines.findings.push(
             Diagnostic::new(codes::OUTSIDE_BLOCK, span, message)
                 .related(*close, format!("`{name}` is closed here"))

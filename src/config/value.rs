@@ -326,7 +326,8 @@ fn prefix(word: &str) -> Result<Datum, Refused> {
     match length.parse::<u8>().ok().filter(|length| digits && *length <= longest) {
         Some(length) => Ok(Datum::Prefix(found, Some(length))),
         None => {
-            let message = format!("`{word}` has no valid prefix length: `{length}`");
+            let message =
+                format!("`{word}` isn't an address: its prefix length can't be `{length}`");
             let expected = format!("`/` and a number from 0 to {longest}");
             let refused = Refused::new(codes::BAD_ADDRESS, message, expected);
             Err(match length.parse::<Ipv4Addr>().ok().and_then(mask_length) {

@@ -108,11 +108,12 @@ impl Tokens {
                 }
                 None => {
                     let span = self.line.span(start..text.len());
+                    let begins: String = self.line.text[start..].chars().take(20).collect();
                     lines.findings.push(
                         Diagnostic::new(
                             codes::UNTERMINATED_QUOTE,
                             span,
-                            "this quoted string has no end",
+                            format!("`{begins}` has no end: a `\"` is missing"),
                         )
                         .label("a `\"` is missing on this line")
                         .help(

@@ -19,10 +19,10 @@ impl Check<'_> {
             }
         }
         for entry in section.lines(instance::VIRTUAL_ROUTES) {
-            self.route_line(entry);
+            self.route_line(entry, instance::VIRTUAL_ROUTES);
         }
         for entry in section.lines(instance::VIRTUAL_RULES) {
-            self.rule_line(entry);
+            self.rule_line(entry, instance::VIRTUAL_RULES);
         }
     }
 
@@ -32,10 +32,10 @@ impl Check<'_> {
             self.address_line(entry, None);
         }
         for entry in model.lines(root::STATIC_ROUTES) {
-            self.route_line(entry);
+            self.route_line(entry, root::STATIC_ROUTES);
         }
         for entry in model.lines(root::STATIC_RULES) {
-            self.rule_line(entry);
+            self.rule_line(entry, root::STATIC_RULES);
         }
     }
 
@@ -71,11 +71,11 @@ impl Check<'_> {
         }
     }
 
-    fn route_line(&mut self, entry: &Entry) {
+    fn route_line(&mut self, entry: &Entry, opener: Key) {
         let to = entry.get(routes::TO).and_then(|setting| setting.datum());
         let destination = entry.subject().map(|item| &item.datum).or(to);
         let Some(destination) = destination else {
-            let message = "this route has no destination";
+            let message = format!("this line of `{}` has no destination", opener.keyword().name);
             let finding = Diagnostic::new(codes::ROUTE_INCOMPLETE, entry.span, message);
             self.tell(
                 finding.label("left out").help(
@@ -91,10 +91,13 @@ impl Check<'_> {
         self.one_family(entry, family, &[routes::SRC, routes::VIA, routes::OR], "route");
     }
 
-    fn rule_line(&mut self, entry: &Entry) {
+    fn rule_line(&mut self, entry: &Entry, opener: Key) {
         self.one_family(entry, None, &[rules::FROM, rules::TO], "rule");
         if entry.get(rules::PREFERENCE).is_none() {
-            let message = "this policy rule has no preference, so its place among the rules depends on chance";
+            let message = format!(
+                "this line of `{}` has no preference, so its place among the rules depends on chance",
+                opener.keyword().name
+            );
             let finding = Diagnostic::new(codes::NO_PREFERENCE, entry.span, message);
             self.tell(finding.help("add `preference` and a number"));
         }

@@ -82,7 +82,9 @@ impl Check<'_> {
                 if defined.contains_key(name) {
                     used.insert(name);
                 } else {
-                    self.undefined(name, entry.subject_span(), what, defined.keys().copied());
+                    let meant =
+                        self.undefined(name, entry.subject_span(), what, defined.keys().copied());
+                    used.extend(meant);
                 }
             }
         }
@@ -129,24 +131,27 @@ impl Check<'_> {
         found
     }
 
+    /// Tells of a name that nothing defines; returns the name that was probably meant.
     fn undefined<'n>(
         &mut self,
         name: &str,
         span: TextSpan,
         what: &str,
         known: impl Iterator<Item = &'n str>,
-    ) {
+    ) -> Option<&'n str> {
         let message = format!("there is no {what} called `{name}`");
         let finding = Diagnostic::new(codes::UNDEFINED_NAME, span, message).label("left out");
-        // The nearest of several equally near names depends on their order.
+        // Which of several equally near names is chosen mustn't depend on their order.
         let mut known: Vec<&str> = known.collect();
         known.sort_unstable();
-        self.tell(match nearest(name, known.into_iter()) {
+        let near = nearest(name, known.into_iter());
+        self.tell(match near {
             Some(near) => finding.help(format!("did you mean `{near}`?")),
             None => {
                 finding.help(format!("define it with `{what} {name} {{ … }}`, or remove the line"))
             }
         });
+        near
     }
 
     fn sync_groups(&mut self, model: &Section, routers: &[Facts<'_>]) {
@@ -163,7 +168,10 @@ impl Check<'_> {
             for member in group.words(sync::GROUP) {
                 let name: &str = &member.text;
                 let Some(router) = by_name.get(name) else {
-                    self.undefined(name, member.span, "vrrp_instance", by_name.keys().copied());
+                    let others = group.words(sync::GROUP).map(|member| &*member.text);
+                    let others: HashSet<&str> = others.collect();
+                    let known = by_name.keys().copied().filter(|name| !others.contains(name));
+                    self.undefined(name, member.span, "vrrp_instance", known);
                     unclear = true;
                     continue;
                 };

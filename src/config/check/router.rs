@@ -113,14 +113,14 @@ impl Check<'_> {
             Version::V2 => Diagnostic::new(
                 codes::INTERVAL_NOT_V2,
                 span,
-                format!("VRRPv2 can't carry an interval of {given} seconds, only whole seconds"),
+                format!("VRRPv2 can't carry `advert_int` {given}, only whole seconds"),
             )
             .help(format!("write `advert_int {used}`"))
             .help("or `version 3`, on all routers that share the addresses"),
             Version::V3 => Diagnostic::new(
                 codes::INTERVAL_NOT_V3,
                 span,
-                format!("VRRPv3 can't carry an interval of {given} seconds: it counts in hundredths of a second, up to 40.95"),
+                format!("VRRPv3 can't carry `advert_int` {given}: it counts in hundredths of a second, up to 40.95"),
             )
             .help(format!("write `advert_int {used}`, on all routers that share the addresses")),
         };
@@ -225,7 +225,7 @@ impl Check<'_> {
         let span = keyword_span(router.section, instance::AUTHENTICATION);
         if router.version == Version::V3 {
             let finding =
-                Diagnostic::new(codes::NOT_IN_VERSION, span, "VRRPv3 has no authentication")
+                Diagnostic::new(codes::NOT_IN_VERSION, span, "VRRPv3 has no `authentication`")
                     .label("the block is left out")
                     .help("remove it; with `version 2` it would work, for IPv4");
             self.tell(finding);
@@ -236,14 +236,14 @@ impl Check<'_> {
                 let finding = Diagnostic::new(
                     codes::NO_PASSWORD,
                     span,
-                    "this authentication has no password",
+                    "this `authentication` has no password",
                 )
                 .label("the block is left out")
                 .help("add a line such as `auth_pass secret`");
                 self.tell(finding);
             }
             Some(setting) if setting.text().is_some_and(|text| text.len() > 8) => {
-                let message = "this password is longer than the eight bytes that VRRPv2 carries";
+                let message = "this `auth_pass` is longer than the eight bytes that VRRPv2 carries";
                 let finding = Diagnostic::new(codes::PASSWORD_CUT, setting.value_span(), message)
                     .label("only the first eight bytes count")
                     .help("shorten it to eight bytes, on all routers alike");

@@ -133,11 +133,16 @@ keywords! {
         "How many gratuitous ARPs are sent for each address after an advert of lower priority.";
     GARP_EXTRA_IF "garp_extra_if" or "vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "as vrrp_garp_extra_if", NotYet,
         "How often gratuitous ARPs are sent on other interfaces that have addresses: those made for use_vmac, or all.";
+    GARP_INTERVAL "garp_interval": Shape::Args(&[arg(Kind::Seconds(0, 4_294_967_295), "SECONDS")]), "",
+        Moot("it stands in global_defs as vrrp_garp_interval, or in garp_group"),
+        "What VyOS writes here although keepalived takes no notice of it.";
     // Whom it tells.
     NOTIFY_MASTER "notify_master": Shape::Command, "", NotYet,
         "Run when it becomes master.";
     NOTIFY_BACKUP "notify_backup": Shape::Command, "", NotYet,
         "Run when it becomes backup.";
+    NOTIFY_PRIMARY "notify_primary": Shape::Command, "", Moot("keepalived knows it as notify_master only"),
+        "What CloudStack writes although keepalived takes no notice of it.";
     NOTIFY_FAULT "notify_fault": Shape::Command, "", NotYet,
         "Run when it enters FAULT.";
     NOTIFY_STOP "notify_stop": Shape::Command, "", NotYet,

@@ -22,7 +22,13 @@ const RANGE: Shape = Shape::Args(&[arg(Kind::Range, "FIRST[-LAST]")]);
 
 /// Keywords of a route.
 pub mod routes {
+    use super::super::Key;
     use super::*;
+
+    /// Keywords that say what kind of route a line is; they come first when it is printed.
+    pub const TYPES: [Key; 9] =
+        [UNICAST, LOCAL, BROADCAST, MULTICAST, ANYCAST, BLACKHOLE, UNREACHABLE, PROHIBIT, THROW];
+
     keywords! {
         TABLE of Route;
         UNICAST "unicast": FLAG, "", NotYet, "An ordinary route, which is the default.";

@@ -159,7 +159,11 @@ impl Preprocessor<'_> {
                 |frame: &Frame| matches!(frame, Frame::File { path: other, .. } if *other == path);
             if self.frames.iter().any(open) {
                 let message = format!("`{}` includes itself", path.display());
-                self.findings.push(Diagnostic::new(codes::INCLUDE_DEPTH, span, message));
+                self.findings.push(
+                    Diagnostic::new(codes::INCLUDE_DEPTH, span, message)
+                        .label("not read again")
+                        .help("remove the line, or exclude the file from the pattern"),
+                );
                 continue;
             }
             let shown = path.display().to_string();

@@ -414,8 +414,12 @@ impl<'a> Preprocessor<'a> {
     }
 
     fn bad_sequence(&mut self, span: TextSpan, message: &str) {
+        let quoted = match self.sources.text(span) {
+            "" => "this sequence".to_owned(),
+            text => format!("`{text}`"),
+        };
         self.findings.push(
-            Diagnostic::new(codes::BAD_SEQUENCE, span, format!("this sequence can't be read: {message}"))
+            Diagnostic::new(codes::BAD_SEQUENCE, span, format!("{quoted} can't be read: {message}"))
                 .label("the line is left out")
                 .help("write ~SEQ(NAME, START, STEP, END) or ~LST(NAME, VALUE, VALUE…), then the line to repeat"),
         );
@@ -581,7 +585,7 @@ impl<'a> Preprocessor<'a> {
         if let Some(near) = suggest::nearest(name, self.definitions.names().chain(predefined)) {
             finding = finding.help(format!("did you mean `${near}`?"));
         }
-        self.findings.push(finding);
+        self.findings.push_undefined(span, finding);
     }
 
     /// The value of a predefined name.
