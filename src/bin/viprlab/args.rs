@@ -16,6 +16,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// The experiment of the seed page.
     Failover(FailoverArgs),
+    /// The benchmark against a peer.
+    Bench(BenchArgs),
 }
 
 /// Plays the published failover experiment (two routers, a client, one address) and compares what
@@ -57,11 +59,78 @@ pub(crate) struct FailoverArgs {
     pub(crate) io: Option<String>,
 }
 
+/// Measures viprd and a peer in the same run, on the same work, in turn: start, processor time,
+/// schedule, capacity, failover, memory, growth. Needs root and two processors. Without --case: a
+/// programme of all of it, of at most ten minutes. Exit status: 0 measured, 2 could not.
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "bench")]
+pub(crate) struct BenchArgs {
+    /// the other daemon: keepalived (default) or none
+    #[argh(option, default = "String::from(\"keepalived\")")]
+    pub(crate) peer: String,
+
+    /// one case only: start, steady, interval, capacity, failover, single, memory or growth
+    #[argh(option)]
+    pub(crate) case: Option<String>,
+
+    /// how many routers (with --case; default: 4000)
+    #[argh(option)]
+    pub(crate) routers: Option<usize>,
+
+    /// their advertisement interval in milliseconds (with --case; default: 1000)
+    #[argh(option)]
+    pub(crate) interval: Option<u32>,
+
+    /// over how many links they are spread (with --case; default: as many as it takes)
+    #[argh(option)]
+    pub(crate) links: Option<usize>,
+
+    /// how often each play is repeated (with --case)
+    #[argh(option)]
+    pub(crate) repetitions: Option<usize>,
+
+    /// how many seconds a steady state is watched (with --case)
+    #[argh(option)]
+    pub(crate) seconds: Option<f64>,
+
+    /// only a look: everything once, short windows
+    #[argh(switch)]
+    pub(crate) quick: bool,
+
+    /// take the time it takes: long windows, more repetitions
+    #[argh(switch)]
+    pub(crate) full: bool,
+
+    /// print one JSON object instead of text
+    #[argh(switch)]
+    pub(crate) json: bool,
+
+    /// write pictures into this directory
+    #[argh(option)]
+    pub(crate) svg: Option<String>,
+
+    /// write a page with all figures into this file
+    #[argh(option)]
+    pub(crate) markdown: Option<String>,
+
+    /// the viprd to run (default: the one beside this program)
+    #[argh(option)]
+    pub(crate) viprd: Option<String>,
+
+    /// the keepalived to run (default: the one in PATH)
+    #[argh(option)]
+    pub(crate) keepalived: Option<String>,
+
+    /// hand viprd this --io: auto, uring or epoll
+    #[argh(option)]
+    pub(crate) io: Option<String>,
+}
+
 /// What the command line says to do before any work begins.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Parsed {
     /// Do this.
-    Run(Args),
+    Run(Box<Args>),
     /// Print this (help) and be done.
     Help(String),
     /// It makes no sense; print this and fail.
@@ -76,7 +145,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Parsed {
         return Parsed::Help(format!("viprlab {}\n", env!("CARGO_PKG_VERSION")));
     }
     match Args::from_args(&["viprlab"], &words) {
-        Ok(args) => Parsed::Run(args),
+        Ok(args) => Parsed::Run(Box::new(args)),
         Err(exit) if exit.status.is_ok() => Parsed::Help(exit.output),
         Err(exit) => Parsed::Wrong(exit.output),
     }
@@ -110,9 +179,8 @@ mod tests {
     fn both_forms_of_an_option_are_read() {
         let blank = parse(words("failover --peer keepalived --as a --json"));
         assert_eq!(blank, parse(words("failover --peer=keepalived --as=a --json")));
-        let Parsed::Run(Args { command: Command::Failover(args) }) = blank else {
-            panic!("not run: {blank:?}");
-        };
+        let Parsed::Run(args) = blank else { panic!("not run: {blank:?}") };
+        let Command::Failover(args) = args.command else { panic!("not a failover: {args:?}") };
         assert_eq!(args.peer.as_deref(), Some("keepalived"));
         assert_eq!(args.place.as_deref(), Some("a"));
         assert!(args.json && !args.version3);

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::wait::waitpid;
@@ -79,6 +79,15 @@ pub(crate) struct Daemon {
     log: Arc<Mutex<Vec<LogLine>>>,
 }
 
+/// How a daemon shall be run.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    /// It logs in detail, to be read. Else not at all.
+    talks: bool,
+    /// The only processor that it may use.
+    cpu: Option<usize>,
+}
+
 impl Daemon {
     /// Starts `program` inside `namespace` with the configuration `config`; `host` names its
     /// files in `directory` (pid files, control socket) and itself in messages.
@@ -96,11 +105,43 @@ impl Daemon {
         config: &Path,
         directory: &RunDir,
     ) -> io::Result<Self> {
+        let manner = Manner { talks: true, cpu: None };
+        Daemon::launch(program, programs, namespace, host, config, directory, manner)
+    }
+
+    /// As [`Daemon::start`], to be measured: it logs nothing but why it can't start, and runs on
+    /// the processor `cpu` alone.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub(crate) fn start_on(
+        cpu: usize,
+        program: Program,
+        programs: &Programs,
+        namespace: &Namespace,
+        host: &str,
+        config: &Path,
+        directory: &RunDir,
+    ) -> io::Result<Self> {
+        let manner = Manner { talks: false, cpu: Some(cpu) };
+        Daemon::launch(program, programs, namespace, host, config, directory, manner)
+    }
+
+    fn launch(
+        program: Program,
+        programs: &Programs,
+        namespace: &Namespace,
+        host: &str,
+        config: &Path,
+        directory: &RunDir,
+        manner: Manner,
+    ) -> io::Result<Self> {
         let file = |ending: &str| directory.file(&format!("{host}.{ending}"));
+        let log_options: &[&str] = if manner.talks { &["-l", "-D"] } else { &["-G"] };
         let mut command = match program {
             Program::Viprd => {
                 let mut command = Command::new(&programs.viprd);
-                command.args(["-n", "-l", "-D", "--control"]).arg(file("sock"));
+                command.arg("-n").arg("--control").arg(file("sock"));
                 if let Some(io) = &programs.io {
                     command.args(["--io", io]);
                 }
@@ -108,11 +149,11 @@ impl Daemon {
             }
             Program::Keepalived => {
                 let mut command = Command::new(&programs.keepalived);
-                command.args(["-n", "-l", "-D", "-P"]);
+                command.args(["-n", "-P"]);
                 command
             }
         };
-        command.arg("-f").arg(config);
+        command.args(log_options).arg("-f").arg(config);
         command.arg("-p").arg(file("pid")).arg("-r").arg(file("vrrp.pid"));
         command.stdin(Stdio::null());
         let (output, out_end) = io::pipe()?;
@@ -120,7 +161,7 @@ impl Daemon {
         // A group of its own: Ctrl-C on the terminal is for the bench alone, which then stops it;
         // and killing the group reaches a peer's children.
         command.process_group(0);
-        confine(&mut command, namespace);
+        confine(&mut command, namespace, manner.cpu)?;
 
         let started = Instant::now();
         let child = command.spawn().map_err(|error| {
@@ -131,6 +172,12 @@ impl Daemon {
         let log = Arc::default();
         read_log(host, output, Arc::clone(&log))?;
         Ok(Daemon { program, started, host: host.into(), child, log })
+    }
+
+    /// The process that was started; also the number of its group, to which every process that it
+    /// starts belongs.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
     }
 
     /// All lines logged so far.
@@ -299,17 +346,25 @@ fn without_date(line: &str) -> &str {
 }
 
 /// Makes the child that `command` starts live inside `namespace`, with an ordinary signal mask,
-/// and die when the thread that starts it does.
-fn confine(command: &mut Command, namespace: &Namespace) {
+/// and die when the thread that starts it does; on processor `cpu` alone, if one is named.
+fn confine(command: &mut Command, namespace: &Namespace, cpu: Option<usize>) -> io::Result<()> {
     use std::os::fd::AsFd;
     let parent = nix::unistd::getpid();
     let namespace = namespace.as_fd().as_raw_fd();
+    let cpus = cpu.map(|cpu| {
+        let mut cpus = CpuSet::new();
+        cpus.set(cpu).map(|()| cpus)
+    });
+    let cpus = cpus.transpose()?;
     let enter = move || {
-        // SAFETY: the caller's `namespace` is borrowed while `command` starts (`start` drops the
+        // SAFETY: the caller's `namespace` is borrowed while `command` starts (`launch` drops the
         // command before it returns), so the descriptor is open.
         let namespace = unsafe { BorrowedFd::borrow_raw(namespace) };
         setns(namespace, CloneFlags::CLONE_NEWNET)?;
         SigSet::empty().thread_set_mask()?;
+        if let Some(cpus) = &cpus {
+            sched_setaffinity(Pid::from_raw(0), cpus)?;
+        }
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         // The parent may have gone before the line above.
         if getppid() != parent {
@@ -319,6 +374,7 @@ fn confine(command: &mut Command, namespace: &Namespace) {
     };
     // SAFETY: between fork and exec only system calls are made; nothing allocates or locks.
     unsafe { command.pre_exec(enter) };
+    Ok(())
 }
 
 /// Reads lines until the other end is closed by everyone.

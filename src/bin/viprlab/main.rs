@@ -2,9 +2,10 @@
 //!
 //! `topology` makes hosts, `daemon` runs ours or a peer's in them, `ping`, `capture` and
 //! `neighbour` watch from the client's side, `timeline` and `table` tell what happened.
-//! `failover` is the experiment that is played with them.
+//! `failover` is the experiment that is played with them, `bench` the benchmark.
 
 mod args;
+mod bench;
 mod capture;
 mod clock;
 mod daemon;
@@ -21,7 +22,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use args::{Command, FailoverArgs, Parsed};
+use args::{BenchArgs, Command, FailoverArgs, Parsed};
 use daemon::{Program, Programs, find_program};
 use failover::{Cast, Failure, Report, Setting, play};
 use progress::Progress;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     };
     let status = match args.command {
         Command::Failover(args) => failover(&args),
+        Command::Bench(args) => bench(&args),
     };
     status.unwrap_or_else(|message| {
         eprintln!("viprlab: {message}");
@@ -132,25 +134,121 @@ fn casts(args: &FailoverArgs) -> Result<Vec<Cast>, String> {
 /// Finds what the casts need.
 fn programs(args: &FailoverArgs, casts: &[Cast]) -> Result<Programs, String> {
     let needs = |program| casts.iter().any(|cast| cast.a == program || cast.b == program);
+    find_programs(
+        (args.viprd.as_deref(), needs(Program::Viprd)),
+        (args.keepalived.as_deref(), needs(Program::Keepalived)),
+        args.io.clone(),
+    )
+}
+
+/// Finds the programs, each where it is said to be or where it usually is; it must be there if it
+/// is needed.
+fn find_programs(
+    (viprd, needs_viprd): (Option<&str>, bool),
+    (keepalived, needs_keepalived): (Option<&str>, bool),
+    io: Option<String>,
+) -> Result<Programs, String> {
     find_program("ip")
         .ok_or("needs the command `ip`, which is not there; it comes with the package iproute2")?;
-    let keepalived = match &args.keepalived {
+    let keepalived = match keepalived {
         Some(path) => PathBuf::from(path),
         None => find_program("keepalived").unwrap_or_else(|| "keepalived".into()),
     };
-    if needs(Program::Keepalived) && !keepalived.is_file() {
+    if needs_keepalived && !keepalived.is_file() {
         let path = keepalived.display();
         return Err(format!("needs {path}, which is not there; it is in the package keepalived"));
     }
-    let viprd = match &args.viprd {
+    let viprd = match viprd {
         Some(path) => PathBuf::from(path),
         None => beside_this().unwrap_or_else(|| "viprd".into()),
     };
-    if needs(Program::Viprd) && !viprd.is_file() {
+    if needs_viprd && !viprd.is_file() {
         let path = viprd.display();
         return Err(format!("needs {path}, which is not there; build it, or name it with --viprd"));
     }
-    Ok(Programs { viprd, keepalived, io: args.io.clone() })
+    Ok(Programs { viprd, keepalived, io })
+}
+
+/// Measures what is asked for and shows what came of it. An error is for the user.
+fn bench(args: &BenchArgs) -> Result<ExitCode, String> {
+    let run = bench_run(args)?;
+    if !nix::unistd::geteuid().is_root() {
+        return Err("needs root, to make network namespaces; try: sudo viprlab bench".into());
+    }
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return Err("needs two processors, one for each host".into());
+    }
+    interrupt::install().map_err(|error| format!("cannot handle signals: {error}"))?;
+    daemon::adopt_orphans().map_err(|error| format!("cannot adopt processes: {error}"))?;
+
+    let progress = Progress::start(!args.json);
+    let outcome = run.play(&progress, |section| {
+        if !args.json {
+            progress.pause();
+            show(&format!("{section}\n"));
+        }
+    });
+    drop(progress);
+    let report = match outcome {
+        Ok(report) => report,
+        Err(bench::Failure::Signal(signal)) => {
+            eprintln!("viprlab: stopped by signal {signal}; everything is cleaned up");
+            return Ok(ExitCode::from(128 + signal as u8));
+        }
+        Err(bench::Failure::Setup(error)) => return Err(error.to_string()),
+    };
+    if args.json {
+        let json = serde_json::to_string_pretty(&report);
+        show(&json.map_err(|error| format!("cannot write JSON: {error}"))?);
+        show("\n");
+    }
+    if let Some(directory) = &args.svg {
+        bench::write_pictures(&report, Path::new(directory))
+            .map_err(|error| format!("cannot write into {directory}: {error}"))?;
+    }
+    if let Some(page) = &args.markdown {
+        let text = report.markdown(Path::new(page), args.svg.as_deref().map(Path::new));
+        std::fs::write(page, text).map_err(|error| format!("cannot write {page}: {error}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the command line asks to measure.
+fn bench_run(args: &BenchArgs) -> Result<bench::Run, String> {
+    use bench::{Case, Effort, Run, Wanted};
+    let peer = match args.peer.as_str() {
+        "keepalived" => true,
+        "none" => false,
+        "frr" => {
+            return Err(
+                "--peer frr is not there: FRR needs a macvlan a router on both hosts, and \
+                        its own configuration; docs/BENCHMARKS.md says more"
+                    .into(),
+            );
+        }
+        peer => return Err(format!("--peer is keepalived or none, not {peer}")),
+    };
+    let effort = match (args.quick, args.full) {
+        (false, false) => Effort::Short,
+        (true, false) => Effort::Quick,
+        (false, true) => Effort::Full,
+        (true, true) => return Err("--quick or --full, not both".into()),
+    };
+    let case = args.case.as_deref().map(Case::named).transpose()?;
+    let wanted = Wanted {
+        routers: args.routers,
+        interval_ms: args.interval,
+        links: args.links,
+        repetitions: args.repetitions,
+        seconds: args.seconds,
+    };
+    wanted.check(case)?;
+    let programs = find_programs(
+        (args.viprd.as_deref(), true),
+        (args.keepalived.as_deref(), peer),
+        args.io.clone(),
+    )?;
+    Ok(Run { programs, peer, case, effort, wanted })
 }
 
 /// The viprd that was built or installed together with this program.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 /// The line; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    text: Arc<Mutex<String>>,
+    /// None: nothing is shown for now.
+    text: Arc<Mutex<Option<String>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -17,7 +18,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Begins to show it, if `wanted` and standard error is a terminal.
     pub(crate) fn start(wanted: bool) -> Self {
-        let text = Arc::<Mutex<String>>::default();
+        let text = Arc::new(Mutex::new(Some(String::new())));
         let stop = Arc::new(AtomicBool::new(false));
         let shown = wanted && io::stderr().is_terminal();
         let thread = shown.then(|| {
@@ -29,7 +30,16 @@ impl Progress {
 
     /// Says something else from now on.
     pub(crate) fn say(&self, text: impl Into<String>) {
-        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.into());
+    }
+
+    /// Takes the line away until something else is said: others write to the terminal.
+    pub(crate) fn pause(&self) {
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        *text = None;
+        if self.thread.is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
     }
 }
 
@@ -43,14 +53,18 @@ impl Drop for Progress {
     }
 }
 
-fn run(text: &Mutex<String>, stop: &AtomicBool) {
+fn run(text: &Mutex<Option<String>>, stop: &AtomicBool) {
     let start = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        let text = text.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let seconds = start.elapsed().as_secs();
-        // `\x1b[K` clears what a longer line left behind.
-        let _ = write!(io::stderr(), "\r{seconds:>4} s  {text}\x1b[K");
-        let _ = io::stderr().flush();
+        // Held while it is written, so that nothing is once `pause` has returned.
+        let said = text.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(said) = &*said {
+            let seconds = start.elapsed().as_secs();
+            // `\x1b[K` clears what a longer line left behind.
+            let _ = write!(io::stderr(), "\r{seconds:>4} s  {said}\x1b[K");
+            let _ = io::stderr().flush();
+        }
+        drop(said);
         thread::sleep(Duration::from_millis(100));
     }
     let _ = write!(io::stderr(), "\r\x1b[K");
