@@ -4,6 +4,7 @@
 //! comments and strings don't. It is tried on made-up sources first, so that its silence means
 //! something.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -52,8 +53,18 @@ fn the_house_stands_as_drawn() {
     let mut sources = Vec::new();
     read(&src, &src, &mut sources);
     assert!(sources.len() > 10, "sources not found under {}", src.display());
-    let complaints: Vec<String> =
-        sources.iter().flat_map(|(path, text)| complaints(path, text)).collect();
+    let mut test_files = BTreeSet::new();
+    for (path, text) in &sources {
+        let folder = match path.file_name().is_some_and(|name| name == "mod.rs") {
+            true => path.with_file_name(""),
+            false => path.with_extension(""),
+        };
+        test_files.extend(test_modules(text).map(|name| folder.join(name).with_extension("rs")));
+    }
+    let complaints: Vec<String> = sources
+        .iter()
+        .flat_map(|(path, text)| complaints(path, text, test_files.contains(path)))
+        .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 
     let lib = sources.iter().find(|(path, _)| path == Path::new("lib.rs")).expect("a library");
@@ -64,9 +75,11 @@ fn the_house_stands_as_drawn() {
     }
 }
 
-/// What is wrong with the file at `path` (below `src`) whose text is `text`.
-fn complaints(path: &Path, text: &str) -> Vec<String> {
+/// What is wrong with the file at `path` (below `src`) whose text is `text`. Tests have to keep to
+/// the imports, too, but may read their environment and be as long as they need.
+fn complaints(path: &Path, text: &str, is_test: bool) -> Vec<String> {
     let mut found = Vec::new();
+    let code = if is_test { "" } else { before_tests(text) };
     let tokens = tokens(text);
     let home = Home::of(path);
     let mut complain = |what: String| found.push(format!("src/{}: {what}", path.display()));
@@ -93,20 +106,24 @@ fn complaints(path: &Path, text: &str) -> Vec<String> {
                     complain(format!("`{}` is no room of the library", used.join("::")));
                 }
             }
-            ["log", ..] if !home.is("daemon") => complain("logs".to_owned()),
-            _ if PURE.iter().any(|pure| home.is(pure))
-                && IMPURE.iter().any(|impure| names.starts_with(impure)) =>
-            {
-                complain(format!("is pure, and uses `{}`", used.join("::")));
-            }
             _ => {}
+        }
+    }
+    for used in paths(&self::tokens(code), &home.module) {
+        let names: Vec<&str> = used.iter().map(String::as_str).collect();
+        if names[0] == "log" && !home.is("daemon") {
+            complain("logs".to_owned());
+        }
+        let pure = PURE.iter().any(|pure| home.is(pure));
+        if pure && IMPURE.iter().any(|impure| names.starts_with(impure)) {
+            complain(format!("is pure, and uses `{}`", used.join("::")));
         }
     }
     let may_be_unsafe = home.is("io") || path.starts_with("bin/viprlab");
     if !may_be_unsafe && tokens.iter().any(|token| token == "unsafe") {
         complain("has unsafe code".to_owned());
     }
-    let lines = text.lines().count() - test_lines(text);
+    let lines = code.lines().count();
     if lines > MAX_LINES {
         complain(format!("has {lines} lines besides its tests; {MAX_LINES} are enough"));
     }
@@ -155,12 +172,21 @@ fn modules(text: &str) -> Vec<String> {
     declared.map(|three| three[1].clone()).collect()
 }
 
-/// Lines of the modules that are compiled for tests only.
-fn test_lines(text: &str) -> usize {
-    match text.find("\n#[cfg(test)]\nmod ") {
-        Some(at) => text[at + 1..].lines().count(), // files end with their tests
-        None => 0,
-    }
+/// The text without the tests at its end.
+fn before_tests(text: &str) -> &str {
+    const MARK: &str = "\n#[cfg(test)]\nmod ";
+    let begins =
+        |at: &usize| text[at + MARK.len()..].lines().next().is_some_and(|line| line.ends_with('{'));
+    let at = text.match_indices(MARK).map(|(at, _)| at).find(begins);
+    &text[..at.unwrap_or(text.len())]
+}
+
+/// The modules of other files that are compiled for tests only.
+fn test_modules(text: &str) -> impl Iterator<Item = &str> {
+    text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| {
+        let (name, end) = rest.split_at(rest.find([';', ' ', '\n'])?);
+        end.starts_with(';').then_some(name)
+    })
 }
 
 /// Every path in `tokens`, with `use` trees spread out and `super` resolved to `crate::…`, seen
@@ -396,8 +422,9 @@ fn wrong_sources_are_refused() {
         ("wire/arp.rs", "fn f() { unsafe { g() } }", "unsafe"),
         ("bin/viprctl/main.rs", "unsafe fn f() {}", "unsafe"),
         ("vrrp/engine.rs", &"\n".repeat(MAX_LINES + 1), "1001 lines"),
+        ("kernel/mod.rs", "\n#[cfg(test)]\nmod model;\nuse std::env;", "is pure"),
     ] {
-        let found = complaints(Path::new(path), text);
+        let found = complaints(Path::new(path), text, false);
         assert!(
             found.iter().any(|found| found.contains(complaint)),
             "{path}: {text:?} should be refused for {complaint:?}, got {found:?}"
@@ -428,12 +455,23 @@ fn right_sources_pass() {
         ("bin/viprctl/main.rs", "mod text; use viprd::control::{Record, Request};"),
         ("main.rs", "fn main() { viprd::daemon::main() }"),
         ("lib.rs", "pub mod base; pub mod io;"),
+        ("kernel/mod.rs", "//! x\n#[cfg(test)]\nmod tests {\n    use std::env;\n}\n"),
         (
             "vrrp/engine.rs",
             &format!("{}\n#[cfg(test)]\nmod tests {{{}}}", "\n".repeat(800), "\n".repeat(800)),
         ),
     ] {
-        let found = complaints(Path::new(path), text);
+        let found = complaints(Path::new(path), text, false);
         assert!(found.is_empty(), "{path}: {text:?}: {found:?}");
     }
+}
+
+/// Files that only tests need are as free as the tests at the end of others, but not to import.
+#[test]
+fn test_files_are_found_and_keep_to_the_imports() {
+    let declared = "mod a;\n#[cfg(test)]\nmod model;\nmod b;\n#[cfg(test)]\nmod tests {}\n";
+    assert_eq!(test_modules(declared).collect::<Vec<_>>(), ["model"]);
+    let text = format!("use std::env; use crate::vrrp::Engine; {}", "\n".repeat(2 * MAX_LINES));
+    let found = complaints(Path::new("kernel/model.rs"), &text, true);
+    assert_eq!(found, ["src/kernel/model.rs: imports `crate::vrrp::Engine`"]);
 }

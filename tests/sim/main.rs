@@ -6,7 +6,8 @@
 //! * **I1** once nothing fails any more, exactly one router is Active within twice the longest
 //!   Active_Down_Interval, and it stays so;
 //! * **I2** it is the right one: nobody with a higher priority who preempts stands by;
-//! * **I3** where nothing fails, two are Active together no longer than an advert travels;
+//! * **I3** where nothing fails, two are Active together no longer than an advert and its answer
+//!   travel;
 //! * **I4** where nothing is lost, an orderly leave is a handover within Skew_Time;
 //! * **I5** no timer fires early, and each deadline is exact to the nanosecond;
 //! * **I6** every packet is counted once, and what is sent is counted;
