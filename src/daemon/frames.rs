@@ -79,8 +79,13 @@ impl Frames {
     ) {
         self.links[change.link.index()] = change.facts;
         for &router in &self.carried[change.link.index()] {
-            self.adverts[router.index()] =
-                change.facts.and_then(|facts| Ready::new(params(router), &facts));
+            let advert = &mut self.adverts[router.index()];
+            match change.facts {
+                // An interface that has lost its address keeps the frame: the last advert, of
+                // priority 0, can still leave by it.
+                Some(facts) => *advert = Ready::new(params(router), &facts).or(advert.take()),
+                None => *advert = None,
+            }
         }
     }
 
