@@ -1,15 +1,19 @@
 //! What has been asked of the kernel and not been answered: sequence numbers, batches in flight,
 //! the dump, and the barrier.
 //!
-//! # Why a barrier
+//! # Why barriers
 //!
 //! A netlink socket whose queue has run over (`ENOBUFS`) says so once, at once, before the messages
-//! that are still in its queue; and it takes no new ones **until that queue has been read empty**.
-//! A dump made at once would therefore be overtaken by old events, and changes after it would be
-//! lost without a word. So the monitor is first asked for nothing: an empty request whose answer is
-//! queued behind everything else. While the socket takes no messages the answer is lost, too; then
-//! something else has been read, and the question is repeated. Once an answer is read, everything
-//! before it has been read and everything after it will be heard of: now is the time for a dump.
+//! that are still in its queue; and it takes no new ones **until that queue has been read empty**
+//! (seen on Linux 6.18; pages of dumps are the exception). A dump made at once would therefore be
+//! overtaken by old events, and changes after it would be lost without a word; and answers would be
+//! lost, again without a word, as long as old ones are waiting to be read.
+//!
+//! So a socket that has lost something is first asked for nothing: an empty request, whose answer is
+//! queued behind everything else. While the socket takes no messages that answer is lost, too; but
+//! then something else has been read, and the question is repeated. Once an answer is read,
+//! everything before it has been read and everything after it will be heard of: the time for a
+//! dump.
 
 use std::num::NonZeroU32;
 
@@ -50,9 +54,10 @@ pub(super) enum Dump {
     Busy,
 }
 
-/// Whether the monitor has to be, or is being, read up to now.
+/// Whether a socket has to be, or is being, read up to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Barrier {
+    /// It has lost nothing.
     None,
     /// To be sent; answers count from `first` on, if some have been sent already.
     ToSend {
@@ -73,7 +78,8 @@ pub(super) struct Conversation {
     pub(super) dump: Dump,
     /// The running dump is not enough: another is wanted behind it.
     pub(super) again: bool,
-    pub(super) barrier: Barrier,
+    pub(super) command: Barrier,
+    pub(super) monitor: Barrier,
 }
 
 impl Conversation {
@@ -85,7 +91,8 @@ impl Conversation {
             batches: ArrayVec::new(),
             dump: Dump::Wanted { urgent: true },
             again: false,
-            barrier: Barrier::None,
+            command: Barrier::None,
+            monitor: Barrier::None,
         }
     }
 
@@ -140,37 +147,39 @@ impl Conversation {
             Dump::Running { .. } | Dump::Halfway => self.again = true,
         }
     }
+}
 
-    /// What was said on the monitor has been lost in part.
-    pub(super) fn want_barrier(&mut self) {
-        self.barrier = Barrier::ToSend { first: None };
+impl Barrier {
+    /// The socket has lost something.
+    pub(super) fn raise(&mut self) {
+        *self = Barrier::ToSend { first: None };
     }
 
-    /// The barrier has been sent.
-    pub(super) fn barrier_sent(&mut self, seq: u32) {
-        if let Barrier::ToSend { first } = self.barrier {
-            self.barrier = Barrier::Sent { first: first.unwrap_or(seq) };
+    /// The empty request has been sent.
+    pub(super) fn sent(&mut self, seq: u32) {
+        if let Barrier::ToSend { first } = *self {
+            *self = Barrier::Sent { first: first.unwrap_or(seq) };
         }
     }
 
-    /// An answer has been read from the monitor: the barrier is reached if it is one to it. Then
-    /// gives the number that requests before the barrier are below of.
-    pub(super) fn barrier_answered(&mut self, seq: u32) -> Option<u32> {
-        let first = match self.barrier {
+    /// An answer has been read: whether it is one to an empty request, and the barrier is reached.
+    /// What requests before that one did has been heard of or never will be.
+    pub(super) fn answered(&mut self, seq: u32) -> bool {
+        let first = match *self {
             Barrier::Sent { first } | Barrier::ToSend { first: Some(first) } => first,
-            _ => return None,
+            _ => return false,
         };
-        if (seq.wrapping_sub(first) as i32) < 0 {
-            return None;
+        let reached = seq.wrapping_sub(first) as i32 >= 0;
+        if reached {
+            *self = Barrier::None;
         }
-        self.barrier = Barrier::None;
-        Some(first)
+        reached
     }
 
-    /// Something else has been read from the monitor: the answer to the barrier may be lost.
-    pub(super) fn barrier_unanswered(&mut self) {
-        if let Barrier::Sent { first } = self.barrier {
-            self.barrier = Barrier::ToSend { first: Some(first) };
+    /// Something has been read: if it wasn't the answer, that may be lost.
+    pub(super) fn read(&mut self) {
+        if let Barrier::Sent { first } = *self {
+            *self = Barrier::ToSend { first: Some(first) };
         }
     }
 }

@@ -53,7 +53,7 @@ struct Real {
 }
 
 /// When something was last spoken of: the generations of the last event and of the last page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Marks {
     pub(super) touched: u32,
     pub(super) seen: u32,

@@ -15,7 +15,8 @@
 //! * `reader`: bytes → messages, lenient: a broken attribute never loses a message.
 //! * `request`: requests → bytes, without an allocation.
 //! * `mirror`: interfaces and the addresses on them that are not virtual, as last reported.
-//! * `reconciler`: which virtual addresses are wanted, which are there, so what to ask for.
+//! * `reconciler`: which virtual addresses are wanted, which are there, so what to ask for; and
+//!   `entry`: one of them.
 //! * `conversation`: what has been asked and not been answered.
 //!
 //! Nothing here is superlinear in the number of addresses: an event, a wish, an answer about one of
@@ -23,6 +24,7 @@
 //! steady state nothing allocates.
 
 mod conversation;
+mod entry;
 mod mirror;
 #[cfg(test)]
 mod model;
@@ -37,9 +39,10 @@ use std::net::IpAddr;
 
 use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
 use conversation::{Barrier, Batch, Conversation, Dump, Half, WINDOW};
+use entry::{Entry, Origin};
 use mirror::{Mirror, RealKey, Source};
 use reader::{Address, Content, Link, Message};
-use reconciler::{BATCH, EntryId, Facts, Origin, Reconciler};
+use reconciler::{BATCH, EntryId, Facts, Reconciler};
 use request::Writer;
 
 /// The network of one namespace: what is known of it, and what is wanted of it.
@@ -255,25 +258,22 @@ impl Host {
     /// Reads what the monitor received.
     pub fn on_monitor(&mut self, datagram: &[u8]) {
         let mut messages = reader::messages(datagram);
-        let mut answered = false;
         for message in &mut messages {
             self.counters.events += 1;
             match message.content {
-                Content::Answer(_) => answered |= self.on_barrier(message.seq),
+                Content::Answer(_) => self.on_monitor_answer(message.seq),
                 _ => self.on_event(&message),
             }
         }
         self.counters.malformed += u64::from(messages.broken());
-        if !answered {
-            self.conversation.barrier_unanswered();
-        }
+        self.conversation.monitor.read();
     }
 
     /// The monitor has lost something: its queue ran over (`ENOBUFS`), a datagram was truncated,
     /// or a request sent on it failed. The mirror is put right by a dump.
     pub fn on_monitor_overrun(&mut self) {
         self.counters.overruns += 1;
-        self.conversation.want_barrier();
+        self.conversation.monitor.raise();
     }
 
     /// Reads what the command socket received: answers, and pages of dumps.
@@ -287,6 +287,7 @@ impl Host {
                 _ => self.on_page(&message),
             }
         }
+        self.conversation.command.read();
         if messages.broken() {
             self.counters.malformed += 1;
             self.on_command_lost();
@@ -304,6 +305,7 @@ impl Host {
         self.mirror.end_dump();
         self.conversation.dump = Dump::Wanted { urgent: true };
         self.conversation.again = false;
+        self.conversation.command.raise();
     }
 
     /// Asks for a dump at the next convenient time.
@@ -365,34 +367,40 @@ impl Host {
             self.conversation.want_dump();
         }
         let mut writer = Writer::new(buffer);
-        let to = match (self.conversation.barrier, self.conversation.dump) {
+        let to = self.write(&mut writer);
+        let len = writer.len();
+        (len > 0).then_some(Request { to, len })
+    }
+
+    fn write(&mut self, writer: &mut Writer<'_>) -> Socket {
+        let conversation = &mut self.conversation;
+        if let Barrier::ToSend { .. } = conversation.monitor {
+            let seq = conversation.number();
+            writer.nothing(seq);
+            conversation.monitor.sent(seq);
+            return Socket::Monitor;
+        }
+        match (conversation.command, conversation.dump) {
             (Barrier::ToSend { .. }, _) => {
-                let seq = self.conversation.number();
+                let seq = conversation.number();
                 writer.nothing(seq);
-                self.conversation.barrier_sent(seq);
-                Socket::Monitor
+                conversation.command.sent(seq);
             }
-            (_, Dump::Halfway) => {
-                self.begin_half(Half::Addresses, &mut writer);
-                Socket::Command
-            }
-            (_, Dump::Wanted { urgent })
-                if self.conversation.batches.is_empty()
-                    && (urgent || !self.reconciler.has_work()) =>
+            (Barrier::Sent { .. }, _) => {}
+            (Barrier::None, Dump::Halfway) => self.begin_half(Half::Addresses, writer),
+            (Barrier::None, Dump::Wanted { urgent })
+                if conversation.batches.is_empty() && (urgent || !self.reconciler.has_work()) =>
             {
                 self.counters.dumps += 1;
                 self.mirror.begin_dump();
-                self.begin_half(Half::Links, &mut writer);
-                Socket::Command
+                self.begin_half(Half::Links, writer);
             }
-            (_, Dump::Idle | Dump::Wanted { urgent: false }) => {
-                self.write_batch(&mut writer);
-                Socket::Command
+            (Barrier::None, Dump::Idle | Dump::Wanted { urgent: false }) => {
+                self.write_batch(writer);
             }
-            (_, Dump::Wanted { urgent: true } | Dump::Running { .. } | Dump::Busy) => return None,
-        };
-        let len = writer.len();
-        (len > 0).then_some(Request { to, len })
+            (Barrier::None, Dump::Wanted { .. } | Dump::Running { .. } | Dump::Busy) => {}
+        }
+        Socket::Command
     }
 
     /// The next fact, oldest first.
@@ -417,7 +425,7 @@ impl Host {
             return false;
         };
         match self.reconciler.find(link, ip, prefix_len) {
-            Some(id) => self.reconciler.known_at(id) == Some(at),
+            Some(id) => self.reconciler.entry(id).is_some_and(Entry::is_there),
             None => {
                 let key = RealKey { ip, prefix_len, peer: None };
                 self.mirror.device(at).is_some_and(|device| device.holds(&key))
@@ -435,9 +443,7 @@ impl Host {
     pub fn link(&self, link: LinkId) -> Option<LinkView<'_>> {
         let watched = self.links.get(link.index())?;
         let device = watched.device.and_then(|ifindex| self.mirror.device(ifindex));
-        let here = |&&id: &&EntryId| {
-            watched.device.is_some() && self.reconciler.known_at(id) == watched.device
-        };
+        let here = |id: &&EntryId| self.reconciler.entry(**id).is_some_and(Entry::is_there);
         let virtual_addresses = self.reconciler.entries_of(link).iter().filter(here).count();
         Some(LinkView {
             link,
@@ -511,17 +517,11 @@ impl Host {
         let Some(device) = self.mirror.link_gone(ifindex, source) else {
             return;
         };
-        for id in self.reconciler.astray_on(ifindex) {
-            self.reconciler.device_gone(id, ifindex);
-            self.reconciler.review(id, &mut self.facts);
+        if let Some(watched) = device.link.and_then(|link| self.links.get_mut(link.index())) {
+            watched.device = None;
         }
+        self.reconciler.device_gone(device.link, ifindex, &mut self.facts);
         if let Some(link) = device.link {
-            for number in 0..self.reconciler.entries_of(link).len() {
-                if let Some(&id) = self.reconciler.entries_of(link).get(number) {
-                    self.reconciler.device_gone(id, ifindex);
-                }
-            }
-            self.unbind(link);
             self.report(link);
         }
     }
@@ -535,7 +535,7 @@ impl Host {
         for id in entries.into_iter().flatten() {
             let mark = (self.mirror.generation(), up);
             let facts = &mut self.facts;
-            self.reconciler.heard(id, address.ifindex, present, origin, mark, facts);
+            self.reconciler.heard(id, present, origin, mark, facts);
         }
         if entries != [None; 2] {
             return;
@@ -555,19 +555,20 @@ impl Host {
         }
     }
 
-    fn on_barrier(&mut self, seq: u32) -> bool {
-        let Some(first) = self.conversation.barrier_answered(seq) else {
-            return false;
-        };
-        self.reconciler.forget_echoes(first);
-        self.conversation.want_dump();
-        true
+    fn on_monitor_answer(&mut self, seq: u32) {
+        if self.conversation.monitor.answered(seq) {
+            self.reconciler.forget_echoes(seq);
+            self.conversation.want_dump();
+        }
     }
 }
 
 /// Answers, and dumps.
 impl Host {
     fn on_answer(&mut self, seq: u32, error: i32) {
+        if self.conversation.command.answered(seq) {
+            return;
+        }
         if let Dump::Running { seq: running, .. } = self.conversation.dump
             && running == seq
         {
@@ -582,7 +583,6 @@ impl Host {
             self.batch_lost(&batch);
             self.conversation.want_dump();
         }
-        let generation = self.mirror.generation();
         let Some(batch) = self.conversation.batches.first_mut() else {
             return;
         };
@@ -590,13 +590,13 @@ impl Host {
         if let Some(id) = batch.entries.get_mut(offset).and_then(Option::take) {
             let harmless = matches!(error, 0 | libc::EEXIST | libc::EADDRNOTAVAIL);
             self.counters.refusals += u64::from(!harmless);
-            self.reconciler.answered(id, seq, error, generation, &mut self.facts);
+            self.reconciler.answered(id, seq, error, &mut self.facts);
         }
         if last {
             let batch = self.conversation.batches.remove(0);
             for (seq, id) in (batch.first_seq..).zip(batch.entries) {
                 if let Some(id) = id {
-                    self.reconciler.answered(id, seq, 0, generation, &mut self.facts);
+                    self.reconciler.answered(id, seq, 0, &mut self.facts);
                 }
             }
         }
@@ -673,7 +673,7 @@ impl Host {
         let link = device.link;
         let entries = self.virtual_entries(address, link);
         for id in entries.into_iter().flatten() {
-            self.reconciler.seen(id, address.ifindex, self.mirror.generation());
+            self.reconciler.seen(id, self.mirror.generation());
         }
         if entries == [None; 2] {
             let shadow = link.is_some_and(|link| self.is_virtual(link, address.ip));
@@ -716,7 +716,7 @@ impl Host {
         if first {
             self.facts.push_back(Fact::Synchronised);
             self.reconciler.begin(&mut self.facts);
-        } else if !self.conversation.again && self.conversation.barrier == Barrier::None {
+        } else if !self.conversation.again && self.conversation.monitor == Barrier::None {
             self.facts.push_back(Fact::Resynchronised);
         }
         if std::mem::take(&mut self.conversation.again) {
@@ -738,20 +738,22 @@ impl Host {
     /// The entry of `address`, which may have been taken for a real one so far.
     fn entry(&mut self, address: &VirtualAddress) -> EntryId {
         let (id, new) = self.reconciler.entry_for(address);
-        if new && let Some(Watched { device: Some(at), .. }) = self.links.get(address.link.index())
-        {
-            self.adopt(id, *at);
+        let watched = self.links.get(address.link.index());
+        if new && let Some(at) = watched.and_then(|watched| watched.device) {
+            self.adopt(id, at);
+            self.report(address.link);
         }
         id
     }
 
     fn adopt(&mut self, id: EntryId, at: IfIndex) {
-        let Some(&VirtualAddress { ip, prefix_len, .. }) = self.reconciler.address(id) else {
+        let Some(entry) = self.reconciler.entry(id) else {
             return;
         };
+        let VirtualAddress { ip, prefix_len, .. } = entry.address;
         let key = RealKey { ip, prefix_len, peer: None };
         if let Some(marks) = self.mirror.take_real(at, &key) {
-            self.reconciler.found(id, at, marks);
+            self.reconciler.found(id, marks);
         }
     }
 
@@ -764,7 +766,7 @@ impl Host {
         let &Address { ifindex, ip, prefix_len, .. } = address;
         [
             link.and_then(|link| self.reconciler.find(link, ip, prefix_len)),
-            self.reconciler.find_astray(ifindex, ip, prefix_len),
+            self.reconciler.find_orphan(ifindex, ip, prefix_len),
         ]
     }
 
@@ -782,16 +784,17 @@ impl Host {
         };
         device.link = Some(link);
         watched.device = Some(ifindex);
+        self.reconciler.arrive(link, ifindex);
         for number in 0..self.reconciler.entries_of(link).len() {
             if let Some(&id) = self.reconciler.entries_of(link).get(number) {
                 self.adopt(id, ifindex);
             }
         }
         self.rank_again(link);
-        self.reconciler.place(link, Some(ifindex), &mut self.facts);
+        self.reconciler.review_link(link, true, &mut self.facts);
     }
 
-    /// No interface bears the name now.
+    /// An interface bears its watched name no more, but lives on.
     fn unbind(&mut self, link: LinkId) {
         let Some(watched) = self.links.get_mut(link.index()) else {
             return;
@@ -801,20 +804,14 @@ impl Host {
         };
         if let Some(device) = self.mirror.device_mut(ifindex) {
             device.link = None;
-            // Renamed, not gone.
-            for number in 0..self.reconciler.entries_of(link).len() {
-                let Some(&id) = self.reconciler.entries_of(link).get(number) else {
-                    continue;
-                };
-                if let Some(marks) = self.reconciler.leave(id, ifindex)
-                    && let Some(address) = self.reconciler.address(id)
-                {
-                    self.mirror.put_real(&as_real(address, ifindex), false, marks);
-                }
-            }
-            self.mirror.rank_again(ifindex, |_| false);
         }
-        self.reconciler.place(link, None, &mut self.facts);
+        let mirror = &mut self.mirror;
+        self.reconciler.leave(link, &mut self.facts, |address, at, marks| {
+            mirror.put_real(&as_real(address, at), false, marks);
+        });
+        mirror.rank_again(ifindex, |_| false);
+        // A running dump may have shown addresses of the one name that now count for the other.
+        self.conversation.want_dump();
     }
 
     fn rank_again(&mut self, link: LinkId) {

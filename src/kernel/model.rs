@@ -74,9 +74,6 @@ pub(super) struct Kernel {
     pub(super) refused: BTreeSet<IpAddr>,
     /// How often somebody else has removed an address, while its interface was up.
     pub(super) foreign_deletions: BTreeMap<IpAddr, usize>,
-    /// How often an address went down or away with its interface, or with the first address of its
-    /// subnet.
-    pub(super) gone_along: BTreeMap<IpAddr, usize>,
     command: Queue,
     monitor: Queue,
     dump: Option<RunningDump>,
@@ -125,7 +122,6 @@ impl Kernel {
             promote: false,
             refused: BTreeSet::new(),
             foreign_deletions: BTreeMap::new(),
-            gone_along: BTreeMap::new(),
             command: Queue::new(command_capacity),
             monitor: Queue::new(monitor_capacity),
             dump: None,
@@ -165,7 +161,6 @@ impl Kernel {
         self.set_up(name, false);
         let device = self.devices.get_mut(&index).unwrap();
         for address in std::mem::take(&mut device.addresses) {
-            *self.gone_along.entry(address.ip).or_default() += 1;
             self.tell_address(index, &address, true, Cause::Others);
         }
         self.tell_link(index, true);
@@ -188,7 +183,6 @@ impl Kernel {
         };
         self.tell_link(index, false);
         for address in gone {
-            *self.gone_along.entry(address.ip).or_default() += 1;
             self.tell_address(index, &address, true, Cause::Others);
         }
     }
@@ -270,8 +264,13 @@ impl Kernel {
             let (seq, flags) = (message.header.sequence_number, i32::from(message.header.flags));
             assert!(flags & libc::NLM_F_REQUEST != 0);
             assert_eq!(flags & libc::NLM_F_ACK != 0, rest.is_empty() && flags & 0x300 != 0x300);
-            let NetlinkPayload::InnerMessage(request) = message.payload else {
-                panic!("not a request");
+            let request = match message.payload {
+                NetlinkPayload::InnerMessage(request) => request,
+                NetlinkPayload::Noop => {
+                    self.command.push(answer(seq, 0, PORT));
+                    continue;
+                }
+                other => panic!("not a request: {other:?}"),
             };
             let result = match request {
                 RouteNetlinkMessage::GetLink(_) => self.start_dump(seq, true),
@@ -402,9 +401,6 @@ impl Kernel {
         let mut promoted = None;
         if !address.secondary && !promote {
             gone = device.addresses.extract_if(.., |it| dependent(it)).collect();
-            for address in &gone {
-                *self.gone_along.entry(address.ip).or_default() += 1;
-            }
         } else if !address.secondary
             && let Some(first) = device.addresses.iter_mut().find(|it| dependent(it))
         {
