@@ -18,8 +18,11 @@ use crate::io::sockets::ControlSocket;
 use crate::io::{Io, clock};
 use crate::vrrp::Engine;
 
-/// Connections at once; further ones wait in the listener's backlog.
+/// Connections at once. Who comes when all seats are taken gets the seat of someone who has nothing
+/// to ask, or waits in the listener's backlog.
 const SEATS: usize = 32;
+/// How long a client may hold a seat and say nothing while others wait for one.
+const GRACE: Span = Span::from_millis(200);
 /// When to offer bytes again to a client whose socket was full.
 const RETRY: Span = Span::from_millis(5);
 /// How long a client may take nothing while we have something for it.
@@ -32,6 +35,8 @@ pub(super) struct Clients {
     waiting: bool,
     /// When a client has work again that no descriptor will tell of.
     wake_at: Instant,
+    /// When someone may have to give up a seat to one who waits.
+    crowded_at: Instant,
     started: Instant,
     config_file: String,
     backend: &'static str,
@@ -45,7 +50,7 @@ struct Client {
     sent: usize,
     /// Whether there may be bytes to read.
     readable: bool,
-    /// When it last took something.
+    /// When it last took, or asked, something.
     last_taken: Instant,
 }
 
@@ -69,6 +74,7 @@ impl Clients {
             seats: (0..SEATS).map(|_| None).collect(),
             waiting: false,
             wake_at: Instant::NEVER,
+            crowded_at: Instant::NEVER,
             started: clock::now(),
             config_file: config_file.display().to_string(),
             backend,
@@ -88,17 +94,34 @@ impl Clients {
         }
     }
 
-    /// When [`Clients::serve`] has something to do.
+    /// When [`Clients::accept`] and [`Clients::serve`] have something to do.
     pub(super) fn wake_at(&self) -> Instant {
-        self.wake_at
+        self.wake_at.min(self.crowded_at)
     }
 
     /// Gives waiting connections a seat.
     pub(super) fn accept(&mut self, now: Instant, listener: &ControlSocket, io: &mut dyn Io) {
+        self.crowded_at = Instant::NEVER;
         while self.waiting {
-            let Some(seat) = self.seats.iter().position(Option::is_none) else { return };
+            let free = self.seats.iter().position(Option::is_none);
+            let longest = self.longest_idle();
+            // Whoever may have to go does so only for someone who is really there.
+            let seat = match (free, longest) {
+                (Some(seat), _) => seat,
+                (None, Some((seat, since))) if now.since(since) >= GRACE => seat,
+                (None, Some((_, since))) => {
+                    self.crowded_at = since + GRACE;
+                    return;
+                }
+                (None, None) => return,
+            };
             match listener.accept() {
                 Ok(Some(stream)) => {
+                    if free.is_none() {
+                        debug!("a viprctl that asked nothing gave up its seat");
+                        io.forget(tokens::client(seat));
+                        self.seats[seat] = None;
+                    }
                     if let Err(cause) = io.watch(tokens::client(seat), stream.as_fd()) {
                         warn!("can't serve a viprctl: {cause}");
                         continue;
@@ -113,6 +136,15 @@ impl Clients {
                 }
             }
         }
+    }
+
+    /// Who has had nothing to ask for the longest time, and since when.
+    fn longest_idle(&self) -> Option<(usize, Instant)> {
+        let idle = self.seats.iter().enumerate().filter_map(|(seat, client)| {
+            let client = client.as_ref().filter(|client| client.is_idle())?;
+            Some((seat, client.last_taken))
+        });
+        idle.min_by_key(|&(_, since)| since)
     }
 
     /// Reads, answers and writes for every client that has something to do.
@@ -154,8 +186,9 @@ impl Clients {
                 Next::Close => {
                     io.forget(tokens::client(seat));
                     *client = None;
-                    // A seat is free: whoever waits for one may come in.
+                    // A seat is free: whoever waits for one may come in, in the next turn.
                     self.waiting = true;
+                    self.wake_at = Instant::ZERO;
                 }
             }
         }
@@ -172,6 +205,11 @@ impl Client {
             readable: true,
             last_taken: now,
         }
+    }
+
+    /// Whether it has been answered all that it has asked.
+    fn is_idle(&self) -> bool {
+        self.sent == self.page.len() && self.session.is_idle()
     }
 
     /// One turn's work: what has come in, the page in progress, or the next page.
