@@ -8,8 +8,8 @@ use super::diagnostic::{Diagnostic, Findings, codes};
 use super::keywords::{
     Key, Place, address as addr, global, instance, root, tracking::interface as tracked,
 };
-use super::model::{Datum, Entry, Section};
-use super::{Configuration, Global};
+use super::model::{Datum, Entry, Item, Section, Setting};
+use super::{Configuration, Global, Process};
 use crate::base::{Centis, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
 use crate::vrrp::{GarpParams, Preempt, RouterParams};
 use crate::wire::{ChecksumForm, Version};
@@ -43,7 +43,33 @@ struct Lowering<'m, 'f> {
 
 impl<'m> Lowering<'m, '_> {
     fn global(&self) -> Global {
-        Global { router_id: self.globals.text(global::ROUTER_ID).map(str::to_owned) }
+        let router_id = self.globals.text(global::ROUTER_ID).map(str::to_owned);
+        Global { router_id, process: self.process() }
+    }
+
+    fn process(&self) -> Process {
+        let small = |key: Key| self.globals.int(key).and_then(|number| i8::try_from(number).ok());
+        let micros = |key: Key| {
+            self.globals.int(key).map(|number| Span::from_micros(number.unsigned_abs()))
+        };
+        let cpus = self.globals.get(global::VRRP_CPU_AFFINITY).map_or(&[][..], Setting::items);
+        let cpu = |item: &Item| match item.datum {
+            Datum::Int(cpu) => u16::try_from(cpu).ok(),
+            _ => None,
+        };
+        Process {
+            nice: small(global::VRRP_PRIORITY),
+            realtime: small(global::VRRP_RT_PRIORITY).and_then(|number| u8::try_from(number).ok()),
+            realtime_limit: micros(global::VRRP_RLIMIT_RTTIME),
+            max_auto_priority: match self.globals.get(global::MAX_AUTO_PRIORITY) {
+                Some(setting) if setting.items().is_empty() => Some(99),
+                _ => small(global::MAX_AUTO_PRIORITY),
+            },
+            min_auto_priority_delay: micros(global::MIN_AUTO_PRIORITY_DELAY),
+            no_swap: self.globals.is_set(global::VRRP_NO_SWAP),
+            cpus: cpus.iter().filter_map(cpu).collect(),
+            spin: micros(global::VIPRD_SPIN_US).unwrap_or(Span::ZERO),
+        }
     }
 
     /// A virtual router; `None` if it can't run, which is told.

@@ -26,7 +26,7 @@ use std::path::Path;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
 pub use source::{Files, MemoryFiles, OsFiles};
 
-use crate::base::LinkNames;
+use crate::base::{LinkNames, Span};
 use crate::vrrp::RouterParams;
 use keywords::Place;
 use lex::Preprocessor;
@@ -84,6 +84,29 @@ pub struct Configuration {
 pub struct Global {
     /// Who this daemon says it is; the host's name if `None`.
     pub router_id: Option<String>,
+    /// How it is scheduled.
+    pub process: Process,
+}
+
+/// How the process is scheduled. `None` and empty mean: not given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Process {
+    /// Its nice value, −20 to 19.
+    pub nice: Option<i8>,
+    /// Its priority in the real-time class SCHED_RR, 1 to 99.
+    pub realtime: Option<u8>,
+    /// How long it may run in that class without a pause (`RLIMIT_RTTIME`).
+    pub realtime_limit: Option<Span>,
+    /// How far that priority may be raised when timers are late: −1 to 99, 0 for never.
+    pub max_auto_priority: Option<i8>,
+    /// How late a timer must be for that.
+    pub min_auto_priority_delay: Option<Span>,
+    /// Whether all its memory is locked.
+    pub no_swap: bool,
+    /// The CPUs that it may run on; empty for all.
+    pub cpus: Vec<u16>,
+    /// How long before a deadline it watches the clock instead of sleeping.
+    pub spin: Span,
 }
 
 /// Reads a configuration file and everything that it includes.

@@ -14,6 +14,8 @@ use super::args::Arguments;
 use super::clients::Clients;
 use super::frames::Frames;
 use super::journal::{self, Journal};
+use super::manners;
+use super::pulse::Pulse;
 use super::run::Daemon;
 use super::signals;
 use super::words::Limiter;
@@ -216,19 +218,22 @@ fn start(
         Backend::Uring | Backend::Auto => "io_uring",
     };
     let sockets = Sockets::open(arguments)?;
-    let Configuration { links: names, routers, .. } = configuration;
+    let Configuration { links: names, routers, global } = configuration;
     info!("{} virtual routers on {} interfaces", routers.len(), names.len());
 
     let mut host = Host::new(&names);
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
+    let engine = Engine::new(routers, names.len());
+    manners::apply(&global.process);
     Ok(Daemon {
         io: io.io,
         frames,
         host,
-        engine: Engine::new(routers, names.len()),
+        engine,
         clients: Clients::new(file, backend),
         limiter: Limiter::default(),
+        pulse: Pulse::new(clock::now(), &global.process),
         link_up: vec![None; names.len()],
         joined: vec![None; names.len()],
         names,

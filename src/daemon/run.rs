@@ -8,12 +8,13 @@ use log::{debug, error, info, warn};
 use super::clients::Clients;
 use super::frames::Frames;
 use super::journal::Journal;
+use super::pulse::Pulse;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
 use crate::base::{IfIndex, Instant, LinkChange, LinkNames, RouterId, Span};
 use crate::io::{Completion, Event, Io, Pool, clock};
 use crate::kernel::{Fact, Host, Socket, Wish};
-use crate::vrrp::{Action, Engine, StateName};
+use crate::vrrp::{Action, Engine};
 use crate::wire::Advert;
 use crate::wire::ipv4::VRRP_GROUP;
 
@@ -41,6 +42,7 @@ pub(super) struct Daemon {
     pub frames: Frames,
     pub clients: Clients,
     pub limiter: Limiter,
+    pub pulse: Pulse,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
     /// Netlink requests are built here.
@@ -67,13 +69,14 @@ impl Daemon {
         self.listen()?;
         while !self.has_stopped() {
             let wake_at = self.wake_at().min(journal.wake_at());
-            self.io.turn(wake_at)?;
-            let now = clock::now();
+            let now = self.pulse.turn(&mut *self.io, wake_at)?;
             self.receive(now);
             self.drain(now)?;
             self.engine.on_deadlines(now, DEADLINES_A_TURN);
             self.carry_out(now);
-            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[]);
+            self.pulse.tell(now, &mut self.engine);
+            let latency = self.pulse.histograms();
+            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[], &latency);
             journal.flush(now);
         }
         Ok(())
@@ -292,11 +295,7 @@ impl Daemon {
             }
         }
         self.pump_requests(now);
-        let engine = &self.engine;
-        self.frames.send_announcements(&mut *self.io, |router| {
-            let view = engine.view(router);
-            (view.state.name() == StateName::Master).then_some(view.params)
-        });
+        self.frames.send_announcements(now, &mut *self.io, &mut self.engine);
     }
 
     fn log_announcement(&self, router: RouterId) {
@@ -338,6 +337,10 @@ impl Daemon {
                     self.engine.stop(now);
                 }
                 libc::SIGTERM | libc::SIGINT => {}
+                libc::SIGXCPU => warn!(
+                    "computed longer without a pause than vrrp_rlimit_rttime allows: \
+                     ten seconds of that and the kernel ends this process"
+                ),
                 signal => {
                     info!("signal {signal} has no effect yet; `viprctl status` shows the state");
                 }
