@@ -187,7 +187,10 @@ mod tests {
         let nothing = Histogram::new();
         assert!(nothing.is_empty());
         assert_eq!((nothing.quantile(500_000), nothing.min(), nothing.max()), (None, None, None));
-        assert_eq!((nothing.mean(), nothing.sum(), nothing.buckets().count()), (None, Span::ZERO, 0));
+        assert_eq!(
+            (nothing.mean(), nothing.sum(), nothing.buckets().count()),
+            (None, Span::ZERO, 0)
+        );
     }
 
     #[test]

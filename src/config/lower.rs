@@ -49,9 +49,8 @@ impl<'m> Lowering<'m, '_> {
 
     fn process(&self) -> Process {
         let small = |key: Key| self.globals.int(key).and_then(|number| i8::try_from(number).ok());
-        let micros = |key: Key| {
-            self.globals.int(key).map(|number| Span::from_micros(number.unsigned_abs()))
-        };
+        let micros =
+            |key: Key| self.globals.int(key).map(|number| Span::from_micros(number.unsigned_abs()));
         let cpus = self.globals.get(global::VRRP_CPU_AFFINITY).map_or(&[][..], Setting::items);
         let cpu = |item: &Item| match item.datum {
             Datum::Int(cpu) => u16::try_from(cpu).ok(),

@@ -50,8 +50,8 @@ mod words;
 
 pub use record::{
     AddressRecord, BucketRecord, CauseRecord, DaemonRecord, ErrorCode, ErrorRecord, GarpRecord,
-    LatencyRecord, Record, RouterCountersRecord, ShowRecord, StateWord, StatsRecord, StatusRecord, TimesRecord,
-    UnattributedCountersRecord, VersionRecord,
+    LatencyRecord, Record, RouterCountersRecord, ShowRecord, StateWord, StatsRecord, StatusRecord,
+    TimesRecord, UnattributedCountersRecord, VersionRecord,
 };
 pub use request::{MAX_REQUEST, Request};
 pub use session::{MAX_PENDING, PAGE, Progress, Session};

@@ -110,8 +110,8 @@ fn enter_realtime(priority: u8, limit: Option<Span>) -> io::Result<()> {
 }
 
 fn refused(setting: &str, cause: &io::Error, needed: &str) {
-    let missing = cause.kind() == ErrorKind::PermissionDenied
-        || cause.raw_os_error() == Some(libc::ENOMEM);
+    let missing =
+        cause.kind() == ErrorKind::PermissionDenied || cause.raw_os_error() == Some(libc::ENOMEM);
     match missing {
         true => warn!("{setting} has no effect: {cause} (needs {needed})"),
         false => warn!("{setting} has no effect: {cause}"),

@@ -70,7 +70,7 @@ pub(crate) struct Stats {
     pub(crate) name: Option<String>,
 }
 
-/// show how timely viprd is: its adverts, its takeovers, its loop
+/// show how timely adverts and takeovers are
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "latency")]
 pub(crate) struct Latency {}
