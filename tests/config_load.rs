@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use viprd::config::{self, Loaded, MemoryFiles, Options, OsFiles, Severity};
+use viprd::base::Span;
+use viprd::config::{self, Loaded, MemoryFiles, Options, OsFiles, Process, Severity};
 use viprd::vrrp::Preempt;
 
 fn load(text: &str) -> Loaded {
@@ -17,6 +18,35 @@ fn lines(loaded: &Loaded) -> Vec<String> {
 
 fn instance(inside: &str) -> String {
     format!("vrrp_instance A {{\n interface eth0\n virtual_router_id 5\n{inside}\n}}\n")
+}
+
+#[test]
+fn the_process_is_scheduled_as_written() {
+    let global = |text: &str| {
+        let loaded = load(&format!("global_defs {{\n{text}\n}}\n"));
+        let told = lines(&loaded);
+        assert!(told.is_empty(), "{told:?}");
+        loaded.configuration.unwrap().global.process
+    };
+    assert_eq!(global(""), Process::default());
+    let all = global(
+        "vrrp_priority -5\n vrrp_no_swap\n vrrp_rt_priority 50\n vrrp_cpu_affinity 0 3\n \
+         vrrp_rlimit_rttime 20000\n max_auto_priority 60\n min_auto_priority_delay 30000\n \
+         viprd_spin_us 150",
+    );
+    let expected = Process {
+        nice: Some(-5),
+        realtime: Some(50),
+        realtime_limit: Some(Span::from_millis(20)),
+        max_auto_priority: Some(60),
+        min_auto_priority_delay: Some(Span::from_millis(30)),
+        no_swap: true,
+        cpus: vec![0, 3],
+        spin: Span::from_micros(150),
+        ..Process::default()
+    };
+    assert_eq!(all, expected);
+    assert_eq!(global("max_auto_priority").max_auto_priority, Some(99));
 }
 
 #[test]

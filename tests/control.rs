@@ -12,12 +12,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use viprd::base::{
-    Centis, IfIndex, Instant, Label, LinkChange, LinkFacts, LinkNames, Mac, RouterId, Scope, Span,
-    VirtualAddress, Vrid,
+    Centis, Histogram, IfIndex, Instant, Label, LinkChange, LinkFacts, LinkNames, Mac, RouterId,
+    Scope, Span, VirtualAddress, Vrid,
 };
 use viprd::control::{
-    DaemonInfo, ErrorCode, MAX_PENDING, MAX_REQUEST, PAGE, Progress, Record, Request, Session,
-    StateWord, StatusRecord, View,
+    DaemonInfo, ErrorCode, LatencyRecord, MAX_PENDING, MAX_REQUEST, PAGE, Progress, Record,
+    Request, Session, StateWord, StatusRecord, View,
 };
 use viprd::vrrp::{Engine, GarpParams, Preempt, RouterParams};
 use viprd::wire::{Advert, ChecksumForm, Version};
@@ -31,6 +31,8 @@ struct World {
     engine: Engine,
     names: LinkNames,
     now: Instant,
+    /// What the daemon has measured itself.
+    measured: Vec<(&'static str, &'static Histogram)>,
 }
 
 impl World {
@@ -58,7 +60,8 @@ impl World {
         routers[2].addresses[0].link = eth1;
 
         let now = Instant::from_nanos(1_000_000_000_000);
-        let mut world = World { engine: Engine::new(routers, names.len()), names, now };
+        let mut world =
+            World { engine: Engine::new(routers, names.len()), names, now, measured: Vec::new() };
         world.link(eth0.0, ETH0, true);
         world.link(eth1.0, ETH1, false);
         world.engine.start(now);
@@ -81,7 +84,8 @@ impl World {
             routers.push(router(&format!("VI_{index}"), link.0, (index % 255 + 1) as u8));
         }
         let now = Instant::from_nanos(1_000_000_000_000);
-        let mut world = World { engine: Engine::new(routers, names.len()), names, now };
+        let mut world =
+            World { engine: Engine::new(routers, names.len()), names, now, measured: Vec::new() };
         for link in 0..world.names.len() as u32 {
             world.link(link, link + 2, true);
         }
@@ -117,6 +121,15 @@ impl World {
         self.engine.on_advert(self.now, IfIndex(ETH0), &advert);
     }
 
+    /// The daemon has been 1, 2, … 1000 µs late.
+    fn measure_wakes(&mut self) {
+        let mut wakes = Histogram::new();
+        for micros in 1..=1000 {
+            wakes.record(Span::from_micros(micros));
+        }
+        self.measured.push(("wake-lateness", Box::leak(Box::new(wakes))));
+    }
+
     fn view(&self) -> View<'_> {
         View {
             engine: &self.engine,
@@ -130,6 +143,7 @@ impl World {
                 config_file: "/etc/viprd/viprd.conf",
                 io: "uring",
                 counters: &[("io_turns", 77), ("io_received", 20)],
+                latency: &self.measured,
             },
         }
     }
@@ -290,6 +304,51 @@ fn stats_count_routers_packets_of_none_and_the_daemon() {
 
     let one = ask(&world, &Request::Stats { name: Some("VI_2".into()) });
     assert_eq!(one.len(), 2, "one router's and the end, nothing of the daemon");
+}
+
+#[test]
+fn latency_tells_of_every_kind_of_times() {
+    let mut world = World::small();
+    world.measure_wakes();
+    let mut records = ask(&world, &Request::Latency {});
+    assert_eq!(records.pop(), Some(Record::End(true)));
+    let latency = |record| match record {
+        Record::Latency(latency) => *latency,
+        other => panic!("{other:?}"),
+    };
+    let all: Vec<LatencyRecord> = records.into_iter().map(latency).collect();
+    let names: Vec<_> = all.iter().map(|latency| &*latency.name).collect();
+    assert_eq!(
+        names,
+        [
+            "advert-lateness",
+            "advert-delay",
+            "takeover-advert",
+            "takeover-addresses",
+            "takeover-garp",
+            "wake-lateness"
+        ]
+    );
+    // VI_1 took over in steps of 0.5 s: 3.605 s were seen at 4 s. Then it advertised on the grid.
+    assert_eq!((all[2].count, all[2].max_seconds), (1, Some(0.39453125)));
+    assert_eq!((all[0].count, all[0].max_seconds), (6, Some(0.0)));
+    // VI_2 hears its master every 0.5 s, as promised.
+    assert_eq!((all[1].count, all[1].max_seconds), (19, Some(0.0)));
+    assert_eq!((all[3].count, all[3].p50_seconds, all[3].buckets.len()), (0, None, 0));
+
+    let wakes = &all[5];
+    assert_eq!((wakes.count, wakes.min_seconds, wakes.max_seconds), (1000, Some(1e-6), Some(1e-3)));
+    assert_eq!(wakes.mean_seconds, Some(500.5e-6));
+    for (told, exact) in [
+        (wakes.p50_seconds, 500e-6),
+        (wakes.p90_seconds, 900e-6),
+        (wakes.p99_seconds, 990e-6),
+        (wakes.p99_9_seconds, 999e-6),
+    ] {
+        let error = (told.unwrap() - exact).abs() / exact;
+        assert!(error <= 1.0 / 64.0, "{told:?} for {exact}");
+    }
+    assert_eq!(wakes.buckets.iter().map(|bucket| bucket.count).sum::<u64>(), 1000);
 }
 
 #[test]
@@ -622,6 +681,30 @@ fn stats_and_version_as_text() {
 }
 
 #[test]
+fn latency_as_text() {
+    let mut world = World::small();
+    world.measure_wakes();
+    let door = Door::open(world);
+    assert_eq!(
+        door.text(&["latency"]),
+        "\
+MEASURED            COUNT    P50    P90    P99  P99.9     MAX
+advert-lateness         6    0ns    0ns    0ns    0ns     0ns
+advert-delay           19    0ns    0ns    0ns    0ns     0ns
+takeover-advert         1  395ms  395ms  395ms  395ms   395ms
+takeover-addresses      0      -      -      -      -       -
+takeover-garp           0      -      -      -      -       -
+wake-lateness        1000  504µs  893µs  991µs  991µs  1.00ms
+"
+    );
+    let json = door.json(&["latency"]);
+    assert_eq!(json.as_array().unwrap().len(), 6);
+    assert_eq!(json[5]["name"], "wake-lateness");
+    assert_eq!(json[5]["buckets"][0]["count"], 1);
+    assert_eq!(json[4]["max_seconds"], Value::Null);
+}
+
+#[test]
 fn json_has_one_shape_for_each_command() {
     let door = Door::open(World::small());
     let status = door.json(&["status"]);
@@ -822,7 +905,9 @@ fn every_field_and_event_stands_in_the_manual() {
     let mut world = World::small();
     world.engine.on_addresses_set(world.now, RouterId(0));
     let mut known = Vec::new();
-    for request in [Request::Show { name: "VI_1".into() }, Request::Stats { name: None }] {
+    for request in
+        [Request::Show { name: "VI_1".into() }, Request::Stats { name: None }, Request::Latency {}]
+    {
         for record in ask(&world, &request) {
             // Counters are named by RFC 8347 and by the daemon; the manual says so.
             fields(&serde_json::to_value(record).unwrap(), &mut known);
@@ -841,7 +926,7 @@ fn every_field_and_event_stands_in_the_manual() {
 
 /// Names of all fields in `value`; those of records and counters are not fields but names of kinds.
 fn fields(value: &Value, known: &mut Vec<String>) {
-    const KINDS: [&str; 4] = ["show", "stats", "daemon", "end"];
+    const KINDS: [&str; 5] = ["show", "stats", "daemon", "latency", "end"];
     match value {
         Value::Object(object) => {
             for (name, value) in object {

@@ -1,14 +1,17 @@
-//! **Words everyone shares**: times, ids, addresses, and the facts that lower rooms report.
+//! **Words everyone shares**: times, ids, addresses, histograms, and the facts that lower
+//! rooms report.
 //!
 //! This room imports nothing of ours. A type belongs here when two rooms that must not know each
 //! other (say the kernel's side and the protocol) have to speak of the same thing.
 
 mod address;
 mod facts;
+mod histogram;
 mod ids;
 mod time;
 
 pub use address::{Label, Mac, Scope, VirtualAddress};
 pub use facts::{LinkChange, LinkFacts};
+pub use histogram::{Bucket, Histogram};
 pub use ids::{IfIndex, LinkId, LinkNames, RouterId, Vrid};
 pub use time::{Centis, Instant, Span};

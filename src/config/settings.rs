@@ -61,6 +61,8 @@ pub struct Process {
     pub no_swap: bool,
     /// The CPUs that it may run on; empty for all.
     pub cpus: Vec<u16>,
+    /// How long before a deadline it watches the clock instead of sleeping.
+    pub spin: Span,
     /// Which permissions files that it makes don't get.
     pub umask: Option<u32>,
 }
@@ -148,6 +150,7 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             min_auto_priority_delay: micros(global::MIN_AUTO_PRIORITY_DELAY),
             no_swap: globals.is_set(global::VRRP_NO_SWAP),
             cpus: cpus(globals),
+            spin: micros(global::VIPRD_SPIN_US).unwrap_or(Span::ZERO),
             umask: globals.text(global::UMASK).and_then(umask),
         },
         mcast_group4: match globals.ip(global::VRRP_MCAST_GROUP4) {

@@ -24,6 +24,7 @@
 //! | `status`, or with `name` | a `status` for each virtual router, or that one |
 //! | `show` with `name` | one `show`: everything that is known of that virtual router |
 //! | `stats`, or with `name` | a `stats` for each virtual router, then one `daemon`; or that one |
+//! | `latency` | a `latency` for each kind of times that is measured |
 //! | `version` | one `version` |
 //!
 //! Names of times end in `_seconds` (numbers) or in nothing (RFC 3339, UTC). A request line has at
@@ -48,16 +49,16 @@ mod time;
 mod words;
 
 pub use record::{
-    AddressRecord, CauseRecord, DaemonRecord, ErrorCode, ErrorRecord, GarpRecord, Record,
-    RouterCountersRecord, ShowRecord, StateWord, StatsRecord, StatusRecord, TimesRecord,
-    UnattributedCountersRecord, VersionRecord,
+    AddressRecord, BucketRecord, CauseRecord, DaemonRecord, ErrorCode, ErrorRecord, GarpRecord,
+    LatencyRecord, Record, RouterCountersRecord, ShowRecord, StateWord, StatsRecord, StatusRecord,
+    TimesRecord, UnattributedCountersRecord, VersionRecord,
 };
 pub use request::{MAX_REQUEST, Request};
 pub use session::{MAX_PENDING, PAGE, Progress, Session};
 pub use time::WallTime;
 pub use words::{cause_words, fault_words};
 
-use crate::base::{Instant, LinkNames};
+use crate::base::{Histogram, Instant, LinkNames};
 use crate::vrrp::Engine;
 
 /// All that an answer is made of, as it is now.
@@ -91,4 +92,7 @@ pub struct DaemonInfo<'a> {
     pub io: &'a str,
     /// Counters of its other rooms (I/O, netlink), with the names under which they are shown.
     pub counters: &'a [(&'a str, u64)],
+    /// How its times are spread beyond what the engine measures, with the names under which they
+    /// are shown.
+    pub latency: &'a [(&'a str, &'a Histogram)],
 }

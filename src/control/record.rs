@@ -22,6 +22,8 @@ pub enum Record {
     Stats(Box<StatsRecord>),
     /// What has been counted outside of virtual routers.
     Daemon(Box<DaemonRecord>),
+    /// How one kind of times is spread.
+    Latency(Box<LatencyRecord>),
     /// Who answers.
     Version(VersionRecord),
     /// The request was refused, or its answer ends here because something failed.
@@ -181,6 +183,44 @@ pub struct DaemonRecord {
     pub counters: BTreeMap<String, u64>,
 }
 
+/// How one kind of times is spread, since the daemon started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyRecord {
+    /// What is measured: `advert-lateness`, `advert-delay`, `takeover-advert`,
+    /// `takeover-addresses`, `takeover-garp`, `wake-lateness`, `busy-turn`.
+    pub name: String,
+    /// How many times have been measured.
+    pub count: u64,
+    /// The shortest, exact; `None` if nothing has been measured, as for all that follow.
+    pub min_seconds: Option<f64>,
+    /// The mean, exact.
+    pub mean_seconds: Option<f64>,
+    /// Half of them are not longer, within 1.6 %.
+    pub p50_seconds: Option<f64>,
+    /// 90 of 100 are not longer.
+    pub p90_seconds: Option<f64>,
+    /// 99 of 100 are not longer.
+    pub p99_seconds: Option<f64>,
+    /// 999 of 1,000 are not longer.
+    pub p99_9_seconds: Option<f64>,
+    /// The longest, exact.
+    pub max_seconds: Option<f64>,
+    /// Where they are, from short to long, empty buckets left out. Two answers can be subtracted
+    /// from each other to see the time between them.
+    pub buckets: Vec<BucketRecord>,
+}
+
+/// How many times were at least `from_seconds` and below `to_seconds` long.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BucketRecord {
+    /// The shortest time that is counted here.
+    pub from_seconds: f64,
+    /// The first that is not; the last bucket, up to 137 s, counts longer ones too.
+    pub to_seconds: f64,
+    /// How many.
+    pub count: u64,
+}
+
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VersionRecord {
@@ -322,6 +362,8 @@ counters_record! {
         version_errors,
         auth_type_mismatch,
         own_address_rcvd,
+        advertisement_missed,
+        advertisement_late,
     }
 }
 

@@ -31,13 +31,15 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
+    /// How timely the daemon is.
+    Latency {},
     /// Who answers.
     Version {},
 }
 
 impl Request {
     /// The requests there are, as the `request` field names them.
-    pub const NAMES: [&str; 4] = ["status", "show", "stats", "version"];
+    pub const NAMES: [&str; 5] = ["status", "show", "stats", "latency", "version"];
 
     /// Reads a request from one line.
     ///
@@ -120,6 +122,7 @@ mod tests {
             Request::Show { name: name() },
             Request::Stats { name: None },
             Request::Stats { name: Some(name()) },
+            Request::Latency {},
             Request::Version {},
         ]
     }
@@ -147,7 +150,11 @@ mod tests {
             ("[1]", ErrorCode::BadRequest, "not a JSON object"),
             ("{}", ErrorCode::BadRequest, "no field \"request\""),
             (r#"{"request":7}"#, ErrorCode::BadRequest, "no field \"request\""),
-            (r#"{"request":"reboot"}"#, ErrorCode::UnknownRequest, "status, show, stats, version"),
+            (
+                r#"{"request":"reboot"}"#,
+                ErrorCode::UnknownRequest,
+                "status, show, stats, latency, version",
+            ),
             (r#"{"request":"show"}"#, ErrorCode::BadRequest, "missing field `name`"),
             (r#"{"request":"show","name":1}"#, ErrorCode::BadRequest, "expected a string"),
             (r#"{"request":"show","nmae":"x"}"#, ErrorCode::BadRequest, "unknown field `nmae`"),

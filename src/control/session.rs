@@ -52,6 +52,8 @@ enum Answer {
     Every { about: About, next: u32 },
     /// About one router, while it is looked for.
     One { about: About, search: Search },
+    /// About every kind of times, `next` being the next one.
+    Latency { next: usize },
     /// About the daemon.
     Version,
 }
@@ -192,6 +194,7 @@ impl Answer {
             Request::Show { name } => one(About::Show, name),
             Request::Stats { name: None } => every(About::Stats),
             Request::Stats { name: Some(name) } => one(About::Stats, name),
+            Request::Latency {} => Answer::Latency { next: 0 },
             Request::Version {} => Answer::Version,
         }
     }
@@ -217,6 +220,13 @@ impl Answer {
                     return true;
                 }
             },
+            Answer::Latency { next } => {
+                if let Some(times) = view.latency(*next) {
+                    *next += 1;
+                    write(page, &Record::Latency(Box::new(times)));
+                    return false;
+                }
+            }
             Answer::Version => write(page, &Record::Version(view.version())),
         }
         write(page, &Record::End(true));
@@ -325,6 +335,7 @@ mod tests {
                 config_file: "/etc/viprd/viprd.conf",
                 io: "uring",
                 counters: &[("turns", 9)],
+                latency: &[],
             },
         })
     }

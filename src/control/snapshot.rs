@@ -1,12 +1,12 @@
 //! The engine's view of a router → records.
 
 use super::record::{
-    AddressRecord, CauseRecord, DaemonRecord, GarpRecord, ShowRecord, StatsRecord, StatusRecord,
-    TimesRecord, VersionRecord,
+    AddressRecord, BucketRecord, CauseRecord, DaemonRecord, GarpRecord, LatencyRecord, ShowRecord,
+    StatsRecord, StatusRecord, TimesRecord, VersionRecord,
 };
 use super::words::{cause_event, cause_words, fault_words, link_name};
 use super::{View, WallTime};
-use crate::base::{Instant, VirtualAddress};
+use crate::base::{Histogram, Instant, Span, VirtualAddress};
 use crate::vrrp::params::{active_down_interval, skew_time};
 use crate::vrrp::{GarpParams, Preempt, RouterView, State};
 
@@ -104,6 +104,14 @@ impl View<'_> {
         }
     }
 
+    /// The `index`th kind of times, if there is one: the engine's, then the daemon's own.
+    pub(super) fn latency(&self, index: usize) -> Option<LatencyRecord> {
+        let engine = self.engine.latency().histograms();
+        let mut all = engine.iter().chain(self.daemon.latency);
+        let &(name, times) = all.nth(index)?;
+        Some(latency(name, times))
+    }
+
     pub(super) fn version(&self) -> VersionRecord {
         VersionRecord {
             version: self.daemon.version.into(),
@@ -156,6 +164,29 @@ fn times(router: &RouterView<'_>) -> TimesRecord {
         active_interval_seconds: active_interval.span().as_secs_f64(),
         skew_seconds: skew.as_secs_f64(),
         down_interval_seconds: down_interval.as_secs_f64(),
+    }
+}
+
+fn latency(name: &str, times: &Histogram) -> LatencyRecord {
+    let seconds = |time: Option<Span>| time.map(Span::as_secs_f64);
+    LatencyRecord {
+        name: name.into(),
+        count: times.count(),
+        min_seconds: seconds(times.min()),
+        mean_seconds: seconds(times.mean()),
+        p50_seconds: seconds(times.quantile(500_000)),
+        p90_seconds: seconds(times.quantile(900_000)),
+        p99_seconds: seconds(times.quantile(990_000)),
+        p99_9_seconds: seconds(times.quantile(999_000)),
+        max_seconds: seconds(times.max()),
+        buckets: times
+            .buckets()
+            .map(|bucket| BucketRecord {
+                from_seconds: bucket.from.as_secs_f64(),
+                to_seconds: bucket.to.as_secs_f64(),
+                count: bucket.count,
+            })
+            .collect(),
     }
 }
 

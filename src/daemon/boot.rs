@@ -14,6 +14,8 @@ use super::args::{Arguments, absolute};
 use super::clients::Clients;
 use super::frames::Frames;
 use super::journal::{self, Journal};
+use super::manners;
+use super::pulse::Pulse;
 use super::run::Daemon;
 use super::signals;
 use super::words::{Limiter, count};
@@ -229,7 +231,7 @@ fn start(
         Backend::Uring | Backend::Auto => "io_uring",
     };
     let sockets = Sockets::open(arguments)?;
-    let Configuration { links: names, routers, .. } = configuration;
+    let Configuration { links: names, routers, global } = configuration;
     if routers.is_empty() {
         warn!("the configuration has no virtual router: there is nothing to do");
     }
@@ -239,13 +241,16 @@ fn start(
     let mut host = Host::new(&names);
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
+    let engine = Engine::new(routers, names.len());
+    manners::apply(&global.process);
     Ok(Daemon {
         io: io.io,
         frames,
         host,
-        engine: Engine::new(routers, names.len()),
+        engine,
         clients: Clients::new(file, backend),
         limiter: Limiter::default(),
+        pulse: Pulse::new(clock::now(), &global.process),
         link_up: vec![None; names.len()],
         joined: vec![None; names.len()],
         names,

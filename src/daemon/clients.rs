@@ -12,7 +12,7 @@ use std::path::Path;
 use log::{debug, warn};
 
 use super::tokens;
-use crate::base::{Instant, LinkNames, Span};
+use crate::base::{Histogram, Instant, LinkNames, Span};
 use crate::control::{DaemonInfo, PAGE, Progress, Session, View};
 use crate::io::sockets::ControlSocket;
 use crate::io::{Io, clock};
@@ -155,6 +155,7 @@ impl Clients {
         names: &LinkNames,
         io: &mut dyn Io,
         counters: &[(&str, u64)],
+        latency: &[(&str, &Histogram)],
     ) {
         if now < self.wake_at {
             return;
@@ -171,6 +172,7 @@ impl Clients {
                 config_file: &self.config_file,
                 io: self.backend,
                 counters,
+                latency,
             },
         };
         self.wake_at = Instant::NEVER;

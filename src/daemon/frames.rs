@@ -8,9 +8,9 @@ use std::os::fd::RawFd;
 use zerocopy::IntoBytes;
 
 use super::tokens;
-use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, RouterId};
+use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId};
 use crate::io::Io;
-use crate::vrrp::RouterParams;
+use crate::vrrp::{Engine, RouterParams, StateName};
 use crate::wire::arp::GratuitousArp;
 use crate::wire::vrrp::{AdvertContent, AdvertFrame};
 
@@ -109,13 +109,14 @@ impl Frames {
         }
     }
 
-    /// Sends gratuitous ARPs of one sort, within the turn's budget. `wanted` says what a router's
-    /// parameters are if it still is Active.
-    pub(super) fn send_announcements<'a>(
+    /// Sends gratuitous ARPs of one sort, within the turn's budget, for those routers that still are
+    /// Active. The engine is told.
+    pub(super) fn send_announcements(
         &mut self,
+        now: Instant,
         io: &mut dyn Io,
         round: Round,
-        wanted: impl Fn(RouterId) -> Option<&'a RouterParams>,
+        engine: &mut Engine,
     ) {
         let mut budget = GARPS_A_TURN;
         while budget > 0 {
@@ -124,12 +125,16 @@ impl Frames {
                 Round::Again => self.again.pop_front(),
             };
             let Some(next) = next else { return };
-            let Some(params) = wanted(next.router) else { continue };
-            for address in &params.addresses {
+            let view = engine.view(next.router);
+            if view.state.name() != StateName::Master {
+                continue;
+            }
+            for address in &view.params.addresses {
                 let IpAddr::V4(ip) = address.ip else { continue };
                 self.send_announcement(io, address.link, ip);
                 budget = budget.saturating_sub(1);
             }
+            engine.on_announced(now, next.router);
             if next.rounds > 1 {
                 self.again.push_back(Announcement { rounds: next.rounds - 1, ..next });
             }

@@ -14,6 +14,8 @@ mod boot;
 mod clients;
 mod frames;
 mod journal;
+mod manners;
+mod pulse;
 mod run;
 mod signals;
 mod tokens;

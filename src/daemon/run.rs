@@ -8,12 +8,13 @@ use log::{debug, error, info, warn};
 use super::clients::Clients;
 use super::frames::{Frames, Round};
 use super::journal::Journal;
+use super::pulse::Pulse;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
 use crate::base::{IfIndex, Instant, LinkChange, LinkNames, RouterId, Span};
 use crate::io::{Completion, Event, Io, Pool, clock};
 use crate::kernel::{Fact, Host, Socket, Wish};
-use crate::vrrp::{Action, Engine, StateName};
+use crate::vrrp::{Action, Engine};
 use crate::wire::Advert;
 use crate::wire::ipv4::VRRP_GROUP;
 
@@ -45,6 +46,7 @@ pub(super) struct Daemon {
     pub frames: Frames,
     pub clients: Clients,
     pub limiter: Limiter,
+    pub pulse: Pulse,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
     /// Netlink requests are built here.
@@ -74,13 +76,14 @@ impl Daemon {
         while !self.has_stopped() {
             let wake_at = self.wake_at().min(journal.wake_at());
             let gather = self.gather();
-            self.io.turn_gathering(wake_at, gather)?;
-            let now = clock::now();
+            let now = self.pulse.turn(&mut *self.io, wake_at, gather)?;
             self.receive(now);
             self.drain(now)?;
             self.engine.on_deadlines(now, DEADLINES_A_TURN);
             self.carry_out(now);
-            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[]);
+            self.pulse.tell(now, &mut self.engine);
+            let latency = self.pulse.histograms();
+            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[], &latency);
             journal.flush(now);
         }
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
@@ -317,19 +320,15 @@ impl Daemon {
         }
         // What became ours in the last batch is announced before the kernel works on the next one;
         // the repetitions wait until every address of a takeover is there.
-        self.announce(Round::First);
+        self.announce(now, Round::First);
         self.pump_requests(now);
         if self.host.is_quiet() {
-            self.announce(Round::Again);
+            self.announce(now, Round::Again);
         }
     }
 
-    fn announce(&mut self, round: Round) {
-        let engine = &self.engine;
-        self.frames.send_announcements(&mut *self.io, round, |router| {
-            let view = engine.view(router);
-            (view.state.name() == StateName::Master).then_some(view.params)
-        });
+    fn announce(&mut self, now: Instant, round: Round) {
+        self.frames.send_announcements(now, &mut *self.io, round, &mut self.engine);
     }
 
     fn log_announcement(&self, router: RouterId) {
@@ -371,6 +370,10 @@ impl Daemon {
                     self.engine.stop(now);
                 }
                 libc::SIGTERM | libc::SIGINT => {}
+                libc::SIGXCPU => warn!(
+                    "computed longer without a pause than vrrp_rlimit_rttime allows: \
+                     ten seconds of that and the kernel ends this process"
+                ),
                 signal => {
                     info!("signal {signal} has no effect yet; `viprctl status` shows the state");
                 }

@@ -7,6 +7,7 @@ pub(super) fn watched(ignore_sigint: bool) -> Vec<c_int> {
     let mut signals = vec![
         libc::SIGTERM,
         libc::SIGHUP,
+        libc::SIGXCPU,
         libc::SIGUSR1,
         libc::SIGUSR2,
         libc::SIGRTMIN() + 2,

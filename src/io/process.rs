@@ -93,16 +93,18 @@ pub fn set_timer_slack(slack: Duration) -> io::Result<()> {
 }
 
 /// Puts this thread into the real-time class `SCHED_RR` with `priority`, 1 to 99 (`sched(7)`); its
-/// children start in the usual class. With `limit`, a thread that computes for longer than that
-/// without ever waiting is killed (`RLIMIT_RTTIME`, `setrlimit(2)`), which saves the machine from a
-/// daemon gone wild.
+/// children start in the usual class. With `limits`, a thread that computes for longer than the
+/// first without ever waiting is sent `SIGXCPU`, and killed after the second (`RLIMIT_RTTIME`,
+/// `setrlimit(2)`), which saves the machine from a daemon gone wild.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SYS_NICE`, `EINVAL` for another priority.
-pub fn set_realtime(priority: u8, limit: Option<Duration>) -> io::Result<()> {
-    if let Some(limit) = limit {
-        let micros = libc::rlim_t::try_from(limit.as_micros()).unwrap_or(libc::RLIM_INFINITY);
-        let limit = libc::rlimit { rlim_cur: micros, rlim_max: micros };
+pub fn set_realtime(priority: u8, limits: Option<(Duration, Duration)>) -> io::Result<()> {
+    if let Some((soft, hard)) = limits {
+        let micros = |limit: Duration| {
+            libc::rlim_t::try_from(limit.as_micros()).unwrap_or(libc::RLIM_INFINITY)
+        };
+        let limit = libc::rlimit { rlim_cur: micros(soft), rlim_max: micros(hard) };
         // SAFETY: the structure lives through the call.
         check(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &limit) })?;
     }
@@ -337,7 +339,7 @@ mod tests {
         aside(|| {
             assert!(set_realtime(100, None).is_err());
             assert!(set_realtime(0, None).is_err());
-            match set_realtime(1, Some(Duration::from_secs(10))) {
+            match set_realtime(1, Some((Duration::from_secs(10), Duration::from_secs(10)))) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return,
                 result => result.unwrap(),
             }

@@ -35,6 +35,11 @@ pub struct RouterCounters {
     pub auth_type_mismatch: u64,
     /// Adverts from our own address: looped back, or another host has it too. Dropped.
     pub own_address_rcvd: u64,
+    /// Adverts of the Active that had not come when the next one did: lost, late by intervals, or
+    /// held up by a stall of our own.
+    pub advertisement_missed: u64,
+    /// Regular adverts that we have sent more than a third of the interval late.
+    pub advertisement_late: u64,
 }
 
 /// Packets that can't be attributed to a virtual router. Where the standard wants a global count

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::action::{Action, Cause, Notice};
 use super::counters::{RouterCounters, UnattributedCounters, refusal_counter};
+use super::latency::{self, Latency, Overdue};
 use super::links::Links;
 use super::params::{self, Preempt, RouterParams};
 use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
@@ -42,6 +43,7 @@ pub struct Engine {
     garps: Wheel,
     actions: VecDeque<Action>,
     unattributed: UnattributedCounters,
+    latency: Latency,
     started: bool,
 }
 
@@ -98,6 +100,7 @@ impl Engine {
             garps: Wheel::new(count),
             actions: VecDeque::with_capacity(ACTIONS),
             unattributed: UnattributedCounters::default(),
+            latency: Latency::default(),
             started: false,
         };
         for (index, params) in routers.into_iter().enumerate() {
@@ -229,9 +232,25 @@ impl Engine {
     pub fn on_addresses_set(&mut self, now: Instant, router: RouterId) {
         let garp = self.details[router.index()].params.garp;
         let State::Active(active) = &mut self.routers[router.index()].state else { return };
+        if !active.addresses_set && active.due != Instant::NEVER {
+            self.latency.takeover_addresses.record(now.since(active.due));
+        }
         active.addresses_set = true;
         self.announce(router, garp.repeat);
         self.schedule_garps(now, router, NextGarp::SecondSet, garp.delay);
+    }
+
+    /// A gratuitous ARP of `router` has been queued: the last phase of its takeover, if it is the
+    /// first one.
+    #[inline]
+    pub fn on_announced(&mut self, now: Instant, router: RouterId) {
+        if let State::Active(active) = &mut self.routers[router.index()].state
+            && active.addresses_set
+            && active.due != Instant::NEVER
+        {
+            self.latency.takeover_garp.record(now.since(active.due));
+            active.due = Instant::NEVER;
+        }
     }
 
     /// Someone else took an address of `router` off the host.
@@ -242,9 +261,8 @@ impl Engine {
     /// Fires what is due, at most `budget` timers; [`Engine::next_deadline`] says whether more is.
     pub fn on_deadlines(&mut self, now: Instant, budget: usize) {
         for _ in 0..budget {
-            let Some(timer) = self.timers.pop_due(now) else { break };
-            let id = RouterId(timer as u32);
-            self.step(now, id, Input::Timer, self.timeout_cause(id));
+            let Some((timer, deadline)) = self.timers.pop_due_at(now) else { break };
+            self.on_timer(now, RouterId(timer as u32), deadline);
         }
         for _ in 0..budget {
             let Some(timer) = self.garps.pop_due(now) else { break };
@@ -303,6 +321,39 @@ impl Engine {
     /// Packets that belong to no router.
     pub fn unattributed(&self) -> &UnattributedCounters {
         &self.unattributed
+    }
+
+    /// How timely the routers have been.
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Timers that were late since this was last asked (RFC 9568 section 2.5).
+    pub fn take_overdue(&mut self) -> Option<Overdue> {
+        self.latency.overdue.take()
+    }
+
+    /// The Active_Down_Timer or Adver_Timer of `id`, due at `deadline`, has expired.
+    fn on_timer(&mut self, now: Instant, id: RouterId, deadline: Instant) {
+        let late = now.since(deadline);
+        let router = &self.routers[id.index()];
+        let advertises = matches!(router.state, State::Active(_));
+        let interval = match &router.state {
+            State::Backup(backup) => backup.active_interval,
+            State::Active(_) | State::Initialize { .. } => router.interval,
+        };
+        if advertises {
+            self.latency.advert_lateness.record(late);
+        }
+        if latency::is_late(late, interval.span()) {
+            self.latency.note_overdue(id, late);
+            self.details[id.index()].counters.advertisement_late += u64::from(advertises);
+        }
+        self.step(now, id, Input::Timer, self.timeout_cause(id));
+        if !advertises && let State::Active(active) = &mut self.routers[id.index()].state {
+            self.latency.takeover_advert.record(late);
+            active.due = deadline;
+        }
     }
 
     /// Gives `id` an input that is no advert, and carries out what the rules say.
@@ -384,16 +435,24 @@ impl Engine {
             Version::V2 => router.interval,
             Version::V3 => advert.interval.unwrap_or(router.interval),
         };
-        if backup.active_interval != interval {
-            backup.active_interval = interval;
+        let promised = std::mem::replace(&mut backup.active_interval, interval);
+        if promised != interval {
             backup.down_interval =
                 params::active_down_interval(router.version, router.priority, interval);
         }
         let before = backup.active.map(|(address, _)| address);
         backup.active = Some((advert.source, advert.priority));
         backup.active_left = false;
-        router.last_advert = Some(now);
+        let last_advert = router.last_advert.replace(now);
         self.timers.set(id.index(), now + backup.down_interval);
+        if let (true, Some(last)) = (before == Some(advert.source), last_advert) {
+            let delay = now.since(last + promised.span());
+            self.latency.advert_delay.record(delay);
+            if delay.times(2) >= promised.span() {
+                let missed = latency::missed(delay, promised.span());
+                self.details[id.index()].counters.advertisement_missed += missed;
+            }
+        }
         if before != Some(advert.source) {
             self.notice(id, Notice::NewActive { active: advert.source, before });
         }
@@ -417,6 +476,7 @@ impl Engine {
             addresses_set: false,
             quiet_until: now,
             next_garp: NextGarp::SecondSet,
+            due: Instant::NEVER,
         };
         self.details[id.index()].counters.master_transitions += 1;
         self.enter(now, id, State::Active(active), cause);

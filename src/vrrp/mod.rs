@@ -3,11 +3,13 @@
 //!
 //! `params` says what one virtual router is configured to be and derives its times; `rules` is
 //! RFC 9568 section 6.4 as one exhaustive match; `engine` runs all routers over `wheel` (timers) and
-//! `links` (who hears what, who depends on what), and answers with the wishes of `action`.
+//! `links` (who hears what, who depends on what), and answers with the wishes of `action`. `latency`
+//! is what it knows of its own timeliness.
 
 mod action;
 mod counters;
 mod engine;
+mod latency;
 mod links;
 pub mod params;
 mod router;
@@ -17,5 +19,6 @@ pub mod wheel;
 pub use action::{Action, Cause, Notice};
 pub use counters::{RouterCounters, UnattributedCounters};
 pub use engine::{Engine, RouterView};
+pub use latency::{Latency, Overdue};
 pub use params::{GarpParams, Preempt, RouterParams};
 pub use router::{Active, Backup, Fault, NextGarp, State, StateName};

@@ -47,6 +47,9 @@ pub struct Active {
     pub quiet_until: Instant,
     /// What the gratuitous ARP timer will send.
     pub next_garp: NextGarp,
+    /// The deadline that made it Active, until the takeover has been measured to its end;
+    /// [`Instant::NEVER`] when there is nothing to measure.
+    pub due: Instant,
 }
 
 /// The set of gratuitous ARPs that is sent when the timer for them expires.

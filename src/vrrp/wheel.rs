@@ -121,6 +121,12 @@ impl Wheel {
     /// Takes one timer whose deadline is not after `now`; it does not run any more. Call it until
     /// it says `None`, or as often as the budget allows.
     pub fn pop_due(&mut self, now: Instant) -> Option<usize> {
+        self.pop_due_at(now).map(|(timer, _)| timer)
+    }
+
+    /// The same, with the deadline that has passed.
+    #[inline]
+    pub fn pop_due_at(&mut self, now: Instant) -> Option<(usize, Instant)> {
         // What was found due earlier comes first. To look again for each of thousands would walk
         // those that are due later in this very tick as often.
         let mut looked = false;
@@ -139,7 +145,7 @@ impl Wheel {
             let deadline = self.deadlines[timer];
             if deadline <= now {
                 self.deadlines[timer] = Instant::NEVER;
-                return Some(timer);
+                return Some((timer, deadline));
             }
             self.link(timer, deadline); // moved since it was found due
         }

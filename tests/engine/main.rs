@@ -6,6 +6,7 @@
 mod desk;
 mod faults;
 mod garps;
+mod latency;
 mod packets;
 mod seed;
 mod states;

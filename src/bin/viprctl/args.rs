@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Status(Status),
     Show(Show),
     Stats(Stats),
+    Latency(Latency),
     Version(Version),
 }
 
@@ -69,6 +70,11 @@ pub(crate) struct Stats {
     pub(crate) name: Option<String>,
 }
 
+/// show how timely adverts and takeovers are
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "latency")]
+pub(crate) struct Latency {}
+
 /// show the versions of viprctl and of the viprd that answers
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "version")]
@@ -92,6 +98,7 @@ impl Command {
             Command::Status(status) => Request::Status { name: status.name.clone() },
             Command::Show(show) => Request::Show { name: show.name.clone() },
             Command::Stats(stats) => Request::Stats { name: stats.name.clone() },
+            Command::Latency(Latency {}) => Request::Latency {},
             Command::Version(Version {}) => Request::Version {},
         }
     }
@@ -195,6 +202,7 @@ mod tests {
         let request = Request::Status { name: None };
         assert_eq!(run("status"), (DEFAULT_SOCKET.to_owned(), false, request));
         assert_eq!(run("stats VI_1").2, Request::Stats { name: Some("VI_1".into()) });
+        assert_eq!(run("latency").2, Request::Latency {});
         assert_eq!(run("version").2, Request::Version {});
     }
 

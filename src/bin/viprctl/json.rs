@@ -90,6 +90,7 @@ fn bare(out: &mut impl Write, record: &Record, indent: &str) -> Result<(), Failu
         Record::Show(show) => pretty(out, show, indent),
         Record::Stats(stats) => pretty(out, stats, indent),
         Record::Daemon(daemon) => pretty(out, daemon, indent),
+        Record::Latency(latency) => pretty(out, latency, indent),
         Record::Version(version) => pretty(out, version, indent),
         Record::Error(error) => pretty(out, error, indent),
         Record::End(end) => pretty(out, end, indent),

@@ -54,13 +54,14 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let mut connection = Connection::open(&args.socket)?;
     let answer = connection.ask(&args.command.request())?;
     match (&args.command, args.json) {
-        (Command::Status(_), true) => json::array(out, answer),
+        (Command::Status(_) | Command::Latency(_), true) => json::array(out, answer),
         (Command::Stats(stats), true) if stats.name.is_none() => json::stats(out, answer),
         (Command::Version(_), true) => json::version(out, answer),
         (_, true) => json::one(out, answer),
         (Command::Status(_), false) => text::status(out, answer, colours()),
         (Command::Show(_), false) => text::show(out, answer),
         (Command::Stats(stats), false) => text::stats(out, answer, stats.name.is_some()),
+        (Command::Latency(_), false) => text::latency(out, answer),
         (Command::Version(_), false) => text::version(out, answer),
     }
 }

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use viprd::control::{
-    AddressRecord, DaemonRecord, Record, ShowRecord, StateWord, StatsRecord, StatusRecord,
+    AddressRecord, DaemonRecord, LatencyRecord, Record, ShowRecord, StateWord, StatsRecord,
+    StatusRecord,
 };
 
 use crate::connection::{Answer, Failure};
@@ -96,6 +97,24 @@ pub(crate) fn stats(out: &mut impl Write, answer: Answer<'_>, one: bool) -> Resu
         }
     }
     Ok(())
+}
+
+/// The table of times.
+pub(crate) fn latency(out: &mut impl Write, answer: Answer<'_>) -> Result<(), Failure> {
+    let mut table = Table::new(&[
+        ("MEASURED", Align::Left),
+        ("COUNT", Align::Right),
+        ("P50", Align::Right),
+        ("P90", Align::Right),
+        ("P99", Align::Right),
+        ("P99.9", Align::Right),
+        ("MAX", Align::Right),
+    ]);
+    for record in answer {
+        let Record::Latency(times) = record? else { return Err(Failure::unexpected()) };
+        table.push(latency_row(&times));
+    }
+    Ok(table.write(out)?)
 }
 
 /// Who answers; viprctl's own version has been written before.
@@ -316,6 +335,19 @@ fn addresses(addresses: &[AddressRecord], own_interface: &str) -> String {
     words.join(", ")
 }
 
+fn latency_row(times: &LatencyRecord) -> [Cell; 7] {
+    let short = |seconds: Option<f64>| Cell::from(seconds.map_or(UNKNOWN.into(), short));
+    [
+        times.name.clone().into(),
+        times.count.to_string().into(),
+        short(times.p50_seconds),
+        short(times.p90_seconds),
+        short(times.p99_seconds),
+        short(times.p99_9_seconds),
+        short(times.max_seconds),
+    ]
+}
+
 fn full_address(address: &AddressRecord) -> String {
     let mut words = format!("{} dev {}", address.address, address.interface);
     if let Some(broadcast) = address.broadcast {
@@ -356,6 +388,23 @@ fn human(seconds: f64) -> String {
     }
 }
 
+/// A measured length of time in three digits: `870ns`, `52.4µs`, `1.07ms`, `12.0s`.
+fn short(seconds: f64) -> String {
+    let nanos = seconds * 1e9;
+    let (value, unit) = match nanos {
+        // What would be rounded to 1000 has the next unit.
+        ..999.5 => return format!("{nanos:.0}ns"),
+        ..999.5e3 => (nanos / 1e3, "µs"),
+        ..999.5e6 => (nanos / 1e6, "ms"),
+        _ => (seconds, "s"),
+    };
+    match value {
+        ..9.995 => format!("{value:.2}{unit}"),
+        ..99.95 => format!("{value:.1}{unit}"),
+        _ => format!("{value:.0}{unit}"),
+    }
+}
+
 /// A configured or derived length of time, to the microsecond: `1s`, `0.605469s`.
 fn exact(seconds: f64) -> String {
     let text = format!("{seconds:.6}");
@@ -389,6 +438,24 @@ mod tests {
             [(1.0, "1s"), (0.01, "0.01s"), (0.60546875, "0.605469s"), (0.0, "0s"), (100.0, "100s")]
         {
             assert_eq!(exact(seconds), words);
+        }
+    }
+
+    #[test]
+    fn measured_times_have_three_digits() {
+        for (seconds, words) in [
+            (0.0, "0ns"),
+            (870e-9, "870ns"),
+            (999.4e-9, "999ns"),
+            (999.6e-9, "1.00µs"),
+            (52.44e-6, "52.4µs"),
+            (1.0749e-3, "1.07ms"),
+            (99.96e-3, "100ms"),
+            (12.0, "12.0s"),
+            (137.4, "137s"),
+            (f64::NAN, "NaNs"),
+        ] {
+            assert_eq!(short(seconds), words, "{seconds}");
         }
     }
 

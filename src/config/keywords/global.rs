@@ -154,20 +154,22 @@ keywords! {
     NFTABLES_IPVS_START_FWMARK "nftables_ipvs_start_fwmark": Shape::Anything, "", OutOfScope,
         "The first firewall mark for IPVS.";
     // The process.
-    VRRP_PRIORITY "vrrp_priority": PRIORITY, "0", NotYet,
+    VRRP_PRIORITY "vrrp_priority": PRIORITY, "0", Works,
         "The nice value of the daemon.";
-    VRRP_NO_SWAP "vrrp_no_swap": FLAG, "", NotYet,
+    VRRP_NO_SWAP "vrrp_no_swap": FLAG, "", Works,
         "Keeps all its memory from being swapped out.";
-    VRRP_RT_PRIORITY "vrrp_rt_priority": REALTIME, "", NotYet,
+    VRRP_RT_PRIORITY "vrrp_rt_priority": REALTIME, "", Works,
         "Runs it in the real-time class SCHED_RR with this priority.";
-    VRRP_CPU_AFFINITY "vrrp_cpu_affinity": Shape::Args(&[arg(Kind::Int(0, 8191, ""), "CPU"), many(Kind::Int(0, 8191, ""), "CPU")]), "", NotYet,
+    VRRP_CPU_AFFINITY "vrrp_cpu_affinity": Shape::Args(&[arg(Kind::Int(0, 8191, ""), "CPU"), many(Kind::Int(0, 8191, ""), "CPU")]), "", Works,
         "Runs it on these CPUs only.";
-    VRRP_RLIMIT_RTTIME "vrrp_rlimit_rttime" or "vrrp_rlimit_rtime": Shape::Args(&[arg(Kind::Int(1, 2_147_483_647, "microseconds"), "MICROSECONDS")]), "10000", NotYet,
-        "How long it may run in the real-time class without a pause.";
-    MAX_AUTO_PRIORITY "max_auto_priority": Shape::Args(&[maybe(Kind::Int(-1, 99, ""), "PRIORITY")]), "0", NotYet,
+    VRRP_RLIMIT_RTTIME "vrrp_rlimit_rttime" or "vrrp_rlimit_rtime": Shape::Args(&[arg(Kind::Int(1, 2_147_483_647, "microseconds"), "MICROSECONDS")]), "none", Works,
+        "How long it may run in the real-time class without a pause before it says so; 10 seconds more and it is ended.";
+    MAX_AUTO_PRIORITY "max_auto_priority": Shape::Args(&[maybe(Kind::Int(-1, 99, ""), "PRIORITY")]), "0", Works,
         "How far its real-time priority is raised when timers are late; 0 for never.";
-    MIN_AUTO_PRIORITY_DELAY "min_auto_priority_delay": MICROS, "1000000", NotYet,
+    MIN_AUTO_PRIORITY_DELAY "min_auto_priority_delay": MICROS, "1000000", Works,
         "How late a timer must be for that.";
+    VIPRD_SPIN_US "viprd_spin_us": Shape::Args(&[arg(Kind::Int(0, 10_000, "microseconds"), "MICROSECONDS")]), "0", Works,
+        "How long before a deadline the daemon stops sleeping and watches the clock instead: exact to microseconds, at the price of that much CPU for each.";
     CHECKER_PRIORITY "checker_priority": Shape::Anything, "", OutOfScope, "The nice value of the checker.";
     CHECKER_NO_SWAP "checker_no_swap": Shape::Anything, "", OutOfScope, "Keeps the checker from being swapped out.";
     CHECKER_RT_PRIORITY "checker_rt_priority": Shape::Anything, "", OutOfScope, "The checker's real-time priority.";

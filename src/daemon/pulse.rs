@@ -1,0 +1,182 @@
+//! The loop's own rhythm: when it sleeps, how late it wakes, how long it is busy; and the line in
+//! the log when that makes virtual routers late.
+
+use std::io;
+
+use log::warn;
+
+use super::manners::AutoPriority;
+use crate::base::{Histogram, Instant, Span};
+use crate::config::Process;
+use crate::io::{Io, clock};
+use crate::vrrp::{Engine, Overdue};
+
+/// The line about late timers is written once in this time.
+const QUIET: Span = Span::from_secs(60);
+
+/// See the module's text. All that it measures are differences of the one clock reading that each
+/// turn has anyway.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    /// The clock as last read.
+    last: Instant,
+    spin: Span,
+    /// From the moment that a wait had to end to the moment it had.
+    wakes: Histogram,
+    /// From one look at the clock to the next, of turns that could not wait since there was more to
+    /// do: all that a turn costs, its sends included.
+    busy: Histogram,
+    priority: AutoPriority,
+    /// Late timers that the log has not been told of.
+    untold: Option<Overdue>,
+    quiet_until: Instant,
+}
+
+impl Pulse {
+    /// A loop that begins at `now`.
+    pub(super) fn new(now: Instant, wanted: &Process) -> Self {
+        Pulse {
+            last: now,
+            spin: wanted.spin,
+            wakes: Histogram::new(),
+            busy: Histogram::new(),
+            priority: AutoPriority::new(wanted),
+            untold: None,
+            quiet_until: Instant::ZERO,
+        }
+    }
+
+    /// The histograms, with the names under which they are shown.
+    pub(super) fn histograms(&self) -> [(&'static str, &Histogram); 2] {
+        [("wake-lateness", &self.wakes), ("busy-turn", &self.busy)]
+    }
+
+    /// Takes the ring's turn, which waits until `wake_at` at the latest and lets packets gather for
+    /// `gather`, and reads the clock.
+    ///
+    /// # Errors
+    /// Those of [`Io::turn`].
+    pub(super) fn turn(
+        &mut self,
+        io: &mut dyn Io,
+        wake_at: Instant,
+        gather: Span,
+    ) -> io::Result<Instant> {
+        if self.spin.is_zero() || wake_at <= self.last || wake_at == Instant::NEVER {
+            io.turn_gathering(wake_at, gather)?;
+        } else {
+            self.turn_spinning(io, wake_at)?;
+        }
+        let now = clock::now();
+        if wake_at <= self.last {
+            self.busy.record(now.since(self.last));
+        } else if now >= wake_at {
+            let late = now.since(wake_at);
+            self.wakes.record(late);
+            self.priority.on_late(now, late);
+        }
+        self.last = now;
+        Ok(now)
+    }
+
+    /// Sleeps until shortly before `wake_at`, then watches clock and ring, so that the way out of
+    /// the kernel's sleep (50 µs and more) is over when the moment comes.
+    fn turn_spinning(&self, io: &mut dyn Io, wake_at: Instant) -> io::Result<()> {
+        let spin_from = wake_at - self.spin;
+        io.turn(spin_from)?;
+        if io.has_more() || clock::now() < spin_from {
+            return Ok(());
+        }
+        while clock::now() < wake_at && !io.has_more() {
+            std::hint::spin_loop();
+        }
+        // What came meanwhile is seen before a deadline is judged.
+        io.turn(Instant::ZERO)
+    }
+
+    /// Tells the log of timers that were late (RFC 9568 section 2.5), at most once a minute.
+    pub(super) fn tell(&mut self, now: Instant, engine: &mut Engine) {
+        if let Some(overdue) = engine.take_overdue() {
+            self.untold = Some(self.untold.map_or(overdue, |others| others.and(overdue)));
+        }
+        if self.untold.is_some() && now >= self.quiet_until {
+            self.quiet_until = now + QUIET;
+            if let Some(overdue) = self.untold.take() {
+                warn!("{}", words(overdue, engine));
+            }
+        }
+    }
+}
+
+/// keepalived's words, and what they mean here.
+fn words(overdue: Overdue, engine: &Engine) -> String {
+    let Overdue { timers, worst, router } = overdue;
+    let params = engine.view(router).params;
+    let (micros, name, interval) = (worst.as_micros(), &params.name, params.interval);
+    let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+    let others = match timers {
+        1 => String::new(),
+        _ => format!("; {timers} timers were late by more than a third of their interval"),
+    };
+    format!(
+        "A thread timer expired {seconds}.{micros:06} seconds ago: \
+         VRRP_Instance({name}) with interval {interval} s{others}. \
+         This host is too busy, or was paused: see `viprctl latency`"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::{Backend, open};
+
+    fn pulse(spin: Span) -> Pulse {
+        Pulse::new(clock::now(), &Process { spin, ..Process::default() })
+    }
+
+    /// With and without the ring, sleeping and spinning: never early, and measured.
+    #[test]
+    fn a_turn_ends_at_its_deadline() {
+        for backend in [Backend::Auto, Backend::Epoll] {
+            let mut io = open(backend).unwrap().io;
+            for spin in [Span::ZERO, Span::from_micros(200), Span::from_secs(1)] {
+                let mut pulse = pulse(spin);
+                for turn in 1..=5 {
+                    let wake_at = clock::now() + Span::from_millis(2);
+                    let mut now = Instant::ZERO;
+                    while now < wake_at {
+                        now = pulse.turn(&mut *io, wake_at, Span::ZERO).unwrap();
+                    }
+                    assert_eq!(pulse.wakes.count(), turn, "{backend:?} {spin}");
+                }
+                assert!(pulse.busy.is_empty());
+                let last = pulse.last;
+                let now = pulse.turn(&mut *io, Instant::ZERO, Span::ZERO).unwrap();
+                assert_eq!(pulse.busy.max(), Some(now.since(last)));
+            }
+        }
+    }
+
+    /// What arrives while it spins ends the turn.
+    #[test]
+    fn spinning_does_not_make_deaf() {
+        use std::io::Write;
+        use std::os::fd::AsFd;
+        for backend in [Backend::Auto, Backend::Epoll] {
+            let mut io = open(backend).unwrap().io;
+            let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let token = crate::io::Token(1);
+            io.watch(token, ours.as_fd()).unwrap();
+            let mut pulse = pulse(Span::from_secs(1));
+            let wake_at = clock::now() + Span::from_millis(50);
+            theirs.write_all(b"x").unwrap();
+            let mut seen = false;
+            while !seen && pulse.last < wake_at + Span::from_secs(5) {
+                pulse.turn(&mut *io, wake_at, Span::ZERO).unwrap();
+                seen = io.completion().is_some_and(|completion| completion.token == token);
+            }
+            assert!(seen, "{backend:?}");
+        }
+    }
+}
