@@ -293,6 +293,10 @@ impl Io for Epoll {
     }
 
     fn has_more(&mut self) -> bool {
+        let nothing_known = self.ready.is_empty() && self.failures.is_empty();
+        if nothing_known && self.poll.poll(&mut self.events, Some(Duration::ZERO)).is_ok() {
+            self.note_ready();
+        }
         !self.ready.is_empty() || !self.failures.is_empty()
     }
 
