@@ -1,6 +1,10 @@
 //! What is wrong with a configuration: what was found where, what was expected, and a way out.
 
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 use super::source::{SourceMap, TextSpan};
+use super::suggest::nearest;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -67,14 +71,19 @@ pub struct Diagnostics {
 }
 
 /// Where findings are put while a configuration is read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Findings {
+    /// What reading has cost so far: bytes, words and candidates looked at.
+    pub(crate) work: u64,
+    /// How many more candidates may be compared with misspelt words: a file that is wrong all over
+    /// must not take longer than one that isn't.
+    candidates: usize,
     items: Vec<Diagnostic>,
-    seen: std::collections::HashMap<(&'static str, TextSpan), usize>,
+    seen: HashMap<(&'static str, TextSpan), usize>,
     /// Names that nothing defines, each with its finding, until it is clear whether that matters.
-    undefined: std::collections::BTreeMap<TextSpan, Diagnostic>,
+    undefined: BTreeMap<TextSpan, Diagnostic>,
     /// Places where undefined names don't matter, or were told of otherwise.
-    quiet: std::collections::HashSet<TextSpan>,
+    quiet: HashSet<TextSpan>,
 }
 
 macro_rules! codes {
@@ -120,6 +129,7 @@ pub mod codes {
         MISPLACED_KEYWORD "W026" Flawed "a keyword doesn't belong in this block"
         UNEXPECTED_BLOCK "E027" Flawed "a keyword that takes no block has one"
         MISSING_NAME "E028" Flawed "a block lacks its name"
+        TOO_DEEP "E029" Flawed "blocks are nested too deeply"
         // Values.
         MISSING_VALUE "E030" Valueless "a keyword lacks its value"
         NOT_A_NUMBER "E031" Flawed "a number was expected"
@@ -241,18 +251,48 @@ impl Diagnostic {
     }
 }
 
+/// How many candidates are compared with misspelt words, all in all.
+const MAX_CANDIDATES: usize = 1_000_000;
+
+impl Default for Findings {
+    fn default() -> Self {
+        Findings {
+            work: 0,
+            candidates: MAX_CANDIDATES,
+            items: Vec::new(),
+            seen: HashMap::new(),
+            undefined: BTreeMap::new(),
+            quiet: HashSet::new(),
+        }
+    }
+}
+
 impl Findings {
+    /// The word that was probably meant, as long as looking for it isn't too much work.
+    pub(crate) fn nearest<'a>(
+        &mut self,
+        word: &str,
+        candidates: impl Iterator<Item = &'a str>,
+    ) -> Option<&'a str> {
+        let left = self.candidates;
+        let mut looked_at = 0;
+        let found = nearest(word, candidates.take(left).inspect(|_| looked_at += 1));
+        self.candidates -= looked_at;
+        self.work += looked_at as u64;
+        found
+    }
+
     /// Keeps a finding, or counts it if the same was already found at the same place.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         if let Some(span) = diagnostic.span {
             match self.seen.entry((diagnostic.code.id, span)) {
-                std::collections::hash_map::Entry::Occupied(first) => {
+                Entry::Occupied(first) => {
                     if let Some(first) = self.items.get_mut(*first.get()) {
                         first.repeated += 1;
                     }
                     return;
                 }
-                std::collections::hash_map::Entry::Vacant(place) => {
+                Entry::Vacant(place) => {
                     place.insert(self.items.len());
                 }
             }

@@ -41,9 +41,21 @@ use model::Section;
 /// The longest line, before and after definitions are replaced, in bytes.
 const MAX_LINE: usize = 1 << 16;
 
-/// The most lines that one configuration may come to: enough for a million virtual routers, and an
-/// end for definitions that multiply without one.
-const MAX_LINES: u64 = 20_000_000;
+/// How much a configuration may come to, so that definitions that multiply without end have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Lines, those of definitions counted as often as they are used. The default is enough for a
+    /// million virtual routers.
+    pub lines: u64,
+    /// Bytes, counted in the same way.
+    pub work: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { lines: 20_000_000, work: 4 << 30 }
+    }
+}
 
 /// What a configuration is read with, besides its files.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +71,8 @@ pub struct Options {
     pub script_user: Option<String>,
     /// Whether an include that finds no file is an error (`-e`).
     pub include_check: bool,
+    /// How much it may come to.
+    pub limits: Limits,
 }
 
 /// What became of a configuration file.
@@ -72,8 +86,8 @@ pub struct Loaded {
     pub diagnostics: Diagnostics,
     /// The files that were opened, in order.
     pub files: Vec<Box<str>>,
-    /// How much text was looked at, in bytes, definitions counted as often as they were used: what
-    /// reading cost, without a clock.
+    /// What reading cost, without a clock: bytes, words and candidates looked at, those of
+    /// definitions counted as often as they were used.
     pub work: u64,
 }
 
@@ -95,21 +109,20 @@ pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     let mut builder = tree::Builder::default();
     let mut tree = tree::Tree::default();
     let mut model = Section::new(Place::Root, None);
-    let mut without_effect = Vec::new();
+    let mut memory = read::Memory::default();
     while builder.next(&mut lines, &mut tree) {
-        let mut reader = read::Reader::new(&mut lines.findings, without_effect);
-        reader.read(&tree, &mut model);
-        without_effect = reader.without_effect;
+        read::Reader::new(&mut lines.findings, &mut memory).read(&tree, &mut model);
     }
+    read::finish(&mut model);
     lines.report_unused();
-    let work = lines.work;
     let files = lines.opened;
     let sources = lines.sources;
     let mut findings = lines.findings;
-    read::Reader::new(&mut findings, without_effect).report_without_effect();
+    read::Reader::new(&mut findings, &mut memory).report_without_effect();
     let globals = facts::globals(&model);
     let routers = check::check(&model, &globals, options, &mut findings);
     let configuration = lower::lower(&model, &globals, &routers);
+    let work = findings.work;
     let diagnostics = findings.finish(sources);
     let configuration = (diagnostics.verdict() != Verdict::Unusable).then_some(configuration);
     Loaded { configuration, model, diagnostics, files, work }

@@ -5,7 +5,7 @@ use super::command::{self, Broken, Command};
 use super::diagnostic::{Code, Diagnostic, Findings, codes};
 use super::keywords::group::sync;
 use super::keywords::route::routes;
-use super::keywords::{Arg, Effect, Keyword, Kind, Naming, Place, Shape, instance};
+use super::keywords::{Arg, Effect, Key, Keyword, Kind, Naming, Place, Shape, instance};
 use super::model::{Datum, Entry, Item, Name, Section, Setting, Value};
 use super::source::TextSpan;
 use super::suggest::nearest;
@@ -14,23 +14,30 @@ use super::value::{self, Refused};
 
 /// Reads trees into a model.
 pub(crate) struct Reader<'f> {
-    pub(crate) findings: &'f mut Findings,
-    /// Keywords without effect, each with the first place where it was met.
-    pub(crate) without_effect: Vec<(&'static Keyword, TextSpan)>,
+    findings: &'f mut Findings,
+    memory: &'f mut Memory,
     /// How many blocks without effect what is read stands in.
     muted: u32,
+    /// How many blocks what is read stands in.
+    depth: u32,
+}
+
+/// What is remembered from one top-level statement to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Keywords without effect, each with the first place where it was met.
+    without_effect: Vec<(&'static Keyword, TextSpan)>,
+    /// Settings of the blocks that are open, each with the depth of its block and its place in it.
+    seen: Vec<(u32, Key, usize)>,
 }
 
 /// A word of a statement as the parsers of values see it.
 type Words<'t> = Vec<(&'t str, &'t Word)>;
 
 impl<'f> Reader<'f> {
-    /// A reader that has met no keywords yet but those of `without_effect`.
-    pub(crate) fn new(
-        findings: &'f mut Findings,
-        without_effect: Vec<(&'static Keyword, TextSpan)>,
-    ) -> Self {
-        Reader { findings, without_effect, muted: 0 }
+    /// A reader at the top level.
+    pub(crate) fn new(findings: &'f mut Findings, memory: &'f mut Memory) -> Self {
+        Reader { findings, memory, muted: 0, depth: 0 }
     }
 
     /// Adds the statements of a tree to the root section.
@@ -43,7 +50,7 @@ impl<'f> Reader<'f> {
             if let Some(Setting { value: Value::Block(block), .. }) = root.settings.last_mut()
                 && let Some(keyword) = block.place.find(word)
             {
-                block.refused.push(keyword.key);
+                refuse_key(block, keyword.key);
             }
         }
     }
@@ -52,13 +59,15 @@ impl<'f> Reader<'f> {
         let (word, span) = statement.first();
         let Some(keyword) = section.place.find(word) else {
             let member = section.place == Place::SyncGroup && statement.words().len() == 1;
-            if member && nearest(word, section.place.names()).is_none() {
+            if member && self.findings.nearest(word, section.place.names()).is_none() {
                 self.bare_member(statement, section);
             } else {
                 // What was misspelt isn't missing.
-                let near = nearest(word, section.place.names());
+                let near = self.findings.nearest(word, section.place.names());
                 let meant = near.and_then(|near| section.place.find(near));
-                section.refused.extend(meant.map(|keyword| keyword.key));
+                if let Some(keyword) = meant {
+                    refuse_key(section, keyword.key);
+                }
                 self.unknown(statement, section.place);
             }
             return;
@@ -85,7 +94,7 @@ impl<'f> Reader<'f> {
                     .label("the setting and its block are left out")
                     .help(format!("write it on one line, without braces: `{}`", usage(keyword))),
             );
-            section.refused.push(keyword.key);
+            refuse_key(section, keyword.key);
             return;
         }
         if statement.block().is_none()
@@ -97,7 +106,7 @@ impl<'f> Reader<'f> {
         }
         match self.value(statement, keyword) {
             Some(value) => self.keep(statement, section, Setting { key: keyword.key, span, value }),
-            None => section.refused.push(keyword.key),
+            None => refuse_key(section, keyword.key),
         }
     }
 
@@ -133,10 +142,14 @@ impl<'f> Reader<'f> {
                     section.name = Some(Name { text: text.into(), span: word.span });
                 }
                 self.no_more_words(statement, keyword, if naming == Naming::Named { 2 } else { 1 });
+                let outer = self.memory.seen.len();
+                self.depth += 1;
                 for child in statement.children() {
                     self.statement(child, &mut section);
                 }
-                section.settings.shrink_to_fit();
+                self.depth -= 1;
+                self.memory.seen.truncate(outer);
+                finish(&mut section);
                 Some(Value::Block(Box::new(section)))
             }
             Shape::Lines(place) => {
@@ -368,35 +381,56 @@ impl<'f> Reader<'f> {
     /// Puts a setting into its section, unless it can't be there twice.
     fn keep(&mut self, statement: Statement<'_>, section: &mut Section, setting: Setting) {
         let keyword = setting.key.keyword();
-        let single = matches!(
-            setting.value,
-            Value::Flag | Value::One(_) | Value::Many(_) | Value::Command(_)
-        ) && !matches!(keyword.shape, Shape::List(_));
-        if let (true, Some(first)) = (single, section.get(setting.key)) {
-            let first_holds = matches!(keyword.shape, Shape::Command | Shape::OptionalCommand)
-                || setting.key == instance::STATE;
-            let same = first.value == setting.value;
-            let finding = if same {
-                let message = format!("`{}` is given twice, with the same value", keyword.name);
-                Diagnostic::new(codes::REPEATED_SETTING, setting.span, message)
-            } else if first_holds {
-                let message = format!("`{}` is given twice", keyword.name);
-                Diagnostic::new(codes::DUPLICATE_SETTING, setting.span, message)
-                    .label("this one is left out")
-            } else {
-                let message = format!("`{}` is given twice", keyword.name);
-                Diagnostic::new(codes::REPEATED_SETTING, setting.span, message)
-                    .label("this one holds")
-            };
-            let finding =
-                finding.related(first.span, "first given here").help("remove one of the two");
-            self.tell(statement, finding);
-            if first_holds || same {
-                return;
+        let same =
+            |(depth, key, _): &&(u32, Key, usize)| *depth == self.depth && *key == setting.key;
+        if let Some(&(_, _, first)) = self.memory.seen.iter().rev().find(same) {
+            let Some(before) = section.settings.get_mut(first) else { return };
+            match (&mut before.value, setting.value) {
+                (Value::Lines(lines), Value::Lines(more)) => lines.extend(more),
+                (Value::Words(words), Value::Words(more)) => words.extend(more),
+                (_, value) => {
+                    let setting = Setting { value, ..setting };
+                    self.repeated(statement, section, first, setting);
+                }
             }
-            section.settings.retain(|other| other.key != setting.key);
+            return;
+        }
+        if !matches!(setting.value, Value::Block(_)) && !matches!(keyword.shape, Shape::List(_)) {
+            self.memory.seen.push((self.depth, setting.key, section.settings.len()));
         }
         section.settings.push(setting);
+    }
+
+    /// A setting that is there already: the last one holds, but for the state and for commands.
+    fn repeated(
+        &mut self,
+        statement: Statement<'_>,
+        section: &mut Section,
+        first: usize,
+        setting: Setting,
+    ) {
+        let keyword = setting.key.keyword();
+        let Some(before) = section.settings.get(first) else { return };
+        let first_holds = matches!(keyword.shape, Shape::Command | Shape::OptionalCommand)
+            || setting.key == instance::STATE;
+        let (code, message, label) = if before.value == setting.value {
+            let message = format!("`{}` is given twice, with the same value", keyword.name);
+            (codes::REPEATED_SETTING, message, "")
+        } else if first_holds {
+            let message = format!("`{}` is given twice", keyword.name);
+            (codes::DUPLICATE_SETTING, message, "this one is left out")
+        } else {
+            let message = format!("`{}` is given twice", keyword.name);
+            (codes::REPEATED_SETTING, message, "this one holds")
+        };
+        let finding = Diagnostic::new(code, setting.span, message)
+            .label(label)
+            .related(before.span, "first given here")
+            .help("remove one of the two");
+        self.tell(statement, finding);
+        if !first_holds {
+            section.settings.push(setting);
+        }
     }
 
     /// A name in a sync group that should stand in its `group` block; told for the first one.
@@ -404,7 +438,7 @@ impl<'f> Reader<'f> {
         if section.refused.contains(&sync::GROUP) {
             return;
         }
-        section.refused.push(sync::GROUP);
+        refuse_key(section, sync::GROUP);
         let (word, span) = statement.first();
         let message = format!("`{word}` isn't a keyword of vrrp_sync_group");
         let finding = Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
@@ -424,7 +458,7 @@ impl<'f> Reader<'f> {
         let elsewhere = Place::ALL
             .into_iter()
             .find(|other| *other != place && other.line().is_none() && other.find(word).is_some());
-        let finding = match (nearest(word, place.names()), elsewhere) {
+        let finding = match (self.findings.nearest(word, place.names()), elsewhere) {
             (_, Some(other)) => {
                 let message = format!("`{word}` doesn't belong in {title}");
                 let wanted = match other {
@@ -459,7 +493,7 @@ impl<'f> Reader<'f> {
         let mut finding =
             Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message).label("it is ignored");
         let first = place.line().and_then(|line| line.args.first());
-        if let Some(near) = nearest(word, place.names()) {
+        if let Some(near) = self.findings.nearest(word, place.names()) {
             finding = finding.help(format!("did you mean `{near}`?"));
         } else {
             if first.is_some_and(|arg| value::parse(arg.kind, word).is_ok()) {
@@ -544,15 +578,15 @@ impl<'f> Reader<'f> {
         // What stands inside a block without effect has none either.
         if self.muted == 0
             && keyword.effect != Effect::Works
-            && !self.without_effect.iter().any(|(other, _)| other.name == keyword.name)
+            && !self.memory.without_effect.iter().any(|(other, _)| other.name == keyword.name)
         {
-            self.without_effect.push((keyword, span));
+            self.memory.without_effect.push((keyword, span));
         }
     }
 
     /// Reports keywords without effect, each once.
     pub(crate) fn report_without_effect(&mut self) {
-        for (keyword, span) in std::mem::take(&mut self.without_effect) {
+        for (keyword, span) in std::mem::take(&mut self.memory.without_effect) {
             let name = keyword.name;
             let (code, message): (&'static Code, _) = match keyword.effect {
                 Effect::Works => continue,
@@ -583,6 +617,45 @@ impl<'f> Reader<'f> {
             finding = finding.related(context.used, what);
         }
         self.findings.push(finding);
+    }
+}
+
+/// Puts a section into its final form: of settings that are given twice the last one stays.
+pub(crate) fn finish(section: &mut Section) {
+    let is_single = |setting: &Setting| {
+        !matches!(setting.value, Value::Block(_))
+            && !matches!(setting.key.keyword().shape, Shape::List(_))
+    };
+    let mut kept: Vec<Key> = Vec::new();
+    let mut twice = false;
+    for setting in section.settings.iter().filter(|setting| is_single(setting)) {
+        twice |= kept.contains(&setting.key);
+        kept.push(setting.key);
+        if twice {
+            break;
+        }
+    }
+    if twice {
+        kept.clear();
+        let mut settings: Vec<Setting> = std::mem::take(&mut section.settings);
+        settings.reverse();
+        settings.retain(|setting| {
+            let last = !is_single(setting) || !kept.contains(&setting.key);
+            if last && is_single(setting) {
+                kept.push(setting.key);
+            }
+            last
+        });
+        settings.reverse();
+        section.settings = settings;
+    }
+    section.settings.shrink_to_fit();
+}
+
+/// Remembers that a setting was given, but wrong.
+fn refuse_key(section: &mut Section, key: Key) {
+    if !section.refused.contains(&key) {
+        section.refused.push(key);
     }
 }
 

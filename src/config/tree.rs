@@ -33,19 +33,13 @@ struct Node {
     text: Range<u32>,
     words: Range<u32>,
     span: TextSpan,
-    block: Option<BlockEnds>,
+    /// Its opening brace, if it has a block.
+    block: Option<TextSpan>,
     /// One past its last statement inside.
     end: u32,
     context: Option<u32>,
     /// Whether it is left out, which has been said.
     skipped: bool,
-}
-
-/// Where a block begins and ends.
-#[derive(Clone, Copy, Debug)]
-struct BlockEnds {
-    open: TextSpan,
-    close: TextSpan,
 }
 
 /// A statement of a tree, to look at.
@@ -80,6 +74,9 @@ struct Open {
     /// one: what it is called, its opening brace, and the brace that closed it.
     suspect: Option<(String, TextSpan, TextSpan)>,
 }
+
+/// How deeply blocks may be nested; nothing needs more than three.
+const MAX_BLOCKS: usize = 32;
 
 /// Puts statements together.
 #[derive(Debug, Default)]
@@ -163,7 +160,7 @@ impl<'t> Statement<'t> {
 
     /// Its opening brace, if it has a block.
     pub(crate) fn block(self) -> Option<TextSpan> {
-        self.node().block.map(|ends| ends.open)
+        self.node().block
     }
 
     /// The statements in its block.
@@ -184,6 +181,8 @@ impl Builder {
         let mut open: Vec<Open> = Vec::new();
         // The statement that a `{` would belong to, and how far its line is indented.
         let mut last: Option<(usize, Option<u32>)> = None;
+        // Blocks that are open beyond the depth that is looked at.
+        let mut beyond = 0_u32;
         loop {
             let Some(token) = self.tokens.peek(lines).cloned() else {
                 if !open.is_empty() {
@@ -192,7 +191,27 @@ impl Builder {
                 self.close_to(tree, &mut open, 0, TextSpan::default());
                 return !tree.nodes.is_empty();
             };
+            lines.findings.work += 1 + open.len() as u64;
             match token {
+                Token::Statement { .. } if beyond > 0 => self.tokens.take(),
+                Token::Open(_) if beyond > 0 => {
+                    beyond += 1;
+                    self.tokens.take();
+                }
+                Token::Close(_) if beyond > 0 => {
+                    beyond -= 1;
+                    self.tokens.take();
+                }
+                Token::Open(at) if open.len() >= MAX_BLOCKS => {
+                    beyond = 1;
+                    last = None;
+                    let message = format!("blocks are nested more than {MAX_BLOCKS} deep");
+                    lines.findings.push(
+                        Diagnostic::new(codes::TOO_DEEP, self.tokens.at(at), message)
+                            .label("this block is left out"),
+                    );
+                    self.tokens.take();
+                }
                 Token::Statement { text, words } => {
                     let mut skipped = false;
                     if open.is_empty() {
@@ -210,7 +229,7 @@ impl Builder {
                             return true;
                         }
                     }
-                    let index = self.add(lines, tree, &open, text, words);
+                    let index = self.add(lines, tree, text, words);
                     tree.nodes[index].skipped = skipped;
                     let indent = self.tokens.is_first().then_some(self.tokens.line.indent);
                     self.tokens.take();
@@ -254,7 +273,6 @@ impl Builder {
         &mut self,
         lines: &mut Preprocessor<'_>,
         tree: &mut Tree,
-        open: &[Open],
         text: Range<usize>,
         words: Range<usize>,
     ) -> usize {
@@ -286,11 +304,6 @@ impl Builder {
             context,
             skipped: false,
         });
-        for block in open {
-            if let Some(node) = block.node {
-                tree.nodes[node].end = index as u32 + 1;
-            }
-        }
         index
     }
 
@@ -328,7 +341,7 @@ impl Builder {
         brace: TextSpan,
     ) {
         let inside = self.inside(tree, open, index);
-        tree.nodes[index].block = Some(BlockEnds { open: brace, close: brace });
+        tree.nodes[index].block = Some(brace);
         open.push(Open { node: Some(index), inside, brace, indent, suspect: None });
     }
 
@@ -337,9 +350,7 @@ impl Builder {
         while open.len() > level {
             let Some(block) = open.pop() else { break };
             let Some(index) = block.node else { continue };
-            if let Some(ends) = &mut tree.nodes[index].block {
-                ends.close = brace;
-            }
+            tree.nodes[index].end = tree.nodes.len() as u32;
             if open.is_empty()
                 && let Inside::Settings(place) = block.inside
             {

@@ -130,9 +130,9 @@ impl Tokens {
                 b' ' | b'\t' | b'"' | b'}' => break,
                 // `${NAME}` that nothing defines stays whole.
                 b'{' if end > start && text.get(end - 1) == Some(&b'$') => {
-                    let name = text[end..].iter().take_while(|byte| !b" \t\"".contains(byte));
+                    let name = text[end + 1..].iter().take_while(|byte| !b" \t\"${".contains(byte));
                     match name.clone().position(|&byte| byte == b'}') {
-                        Some(length) => end += length + 1,
+                        Some(length) => end += length + 2,
                         None => break,
                     }
                 }

@@ -1,6 +1,6 @@
 //! Names: defined twice, defined nowhere, never used; groups and their members; scripts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Check, name_span};
 use crate::config::Options;
@@ -12,7 +12,6 @@ use crate::config::keywords::tracking::{bfd, file, process, script};
 use crate::config::keywords::{Key, Shape, address, global, instance, root, tracking};
 use crate::config::model::{Section, Value};
 use crate::config::source::TextSpan;
-use crate::config::suggest::nearest;
 
 /// A kind of thing that can be tracked.
 struct Tracked {
@@ -113,9 +112,9 @@ impl Check<'_> {
     }
 
     /// The blocks of a kind by name; tells of names that two have.
-    fn unique<'m>(&mut self, model: &'m Section, key: Key) -> HashMap<&'m str, &'m Section> {
+    fn unique<'m>(&mut self, model: &'m Section, key: Key) -> BTreeMap<&'m str, &'m Section> {
         let what = key.keyword().name;
-        let mut found: HashMap<&str, &Section> = HashMap::new();
+        let mut found: BTreeMap<&str, &Section> = BTreeMap::new();
         for section in model.blocks(key) {
             if let Some(first) = found.get(section.title()) {
                 let message = format!("there is a {what} called `{}` already", section.title());
@@ -141,10 +140,7 @@ impl Check<'_> {
     ) -> Option<&'n str> {
         let message = format!("there is no {what} called `{name}`");
         let finding = Diagnostic::new(codes::UNDEFINED_NAME, span, message).label("left out");
-        // Which of several equally near names is chosen mustn't depend on their order.
-        let mut known: Vec<&str> = known.collect();
-        known.sort_unstable();
-        let near = nearest(name, known.into_iter());
+        let near = self.findings.nearest(name, known);
         self.tell(match near {
             Some(near) => finding.help(format!("did you mean `{near}`?")),
             None => {
@@ -155,7 +151,7 @@ impl Check<'_> {
     }
 
     fn sync_groups(&mut self, model: &Section, routers: &[Facts<'_>]) {
-        let by_name: HashMap<&str, &Facts<'_>> =
+        let by_name: BTreeMap<&str, &Facts<'_>> =
             routers.iter().map(|router| (router.name(), router)).collect();
         let groups = self.unique(model, root::VRRP_SYNC_GROUP);
         let mut member_of: HashMap<&str, (&Section, TextSpan)> = HashMap::new();
@@ -163,13 +159,13 @@ impl Check<'_> {
             if !groups.get(group.title()).is_some_and(|first| std::ptr::eq(*first, group)) {
                 continue;
             }
+            let others: HashSet<&str> =
+                group.words(sync::GROUP).map(|member| &*member.text).collect();
             let mut count = 0;
             let mut unclear = group.refused.contains(&sync::GROUP);
             for member in group.words(sync::GROUP) {
                 let name: &str = &member.text;
                 let Some(router) = by_name.get(name) else {
-                    let others = group.words(sync::GROUP).map(|member| &*member.text);
-                    let others: HashSet<&str> = others.collect();
                     let known = by_name.keys().copied().filter(|name| !others.contains(name));
                     self.undefined(name, member.span, "vrrp_instance", known);
                     unclear = true;
@@ -235,7 +231,7 @@ impl Check<'_> {
     }
 
     fn track_groups(&mut self, model: &Section, routers: &[Facts<'_>]) {
-        let names: HashSet<&str> = routers.iter().map(Facts::name).collect();
+        let names: BTreeSet<&str> = routers.iter().map(Facts::name).collect();
         let groups = self.unique(model, root::TRACK_GROUP);
         for group in model.blocks(root::TRACK_GROUP) {
             for member in group.words(track::GROUP) {
@@ -296,10 +292,15 @@ impl Check<'_> {
     /// Delays of interfaces that outlast a missing master.
     pub(super) fn delays(&mut self, model: &Section, routers: &[Facts<'_>]) {
         use crate::config::model::Datum;
-        for entry in model.lines(root::INTERFACE_UP_DOWN_DELAYS) {
+        let mut entries = model.lines(root::INTERFACE_UP_DOWN_DELAYS).peekable();
+        if entries.peek().is_none() {
+            return;
+        }
+        let on_interface: HashMap<&str, &Facts<'_>> =
+            routers.iter().rev().filter_map(|router| Some((router.interface?, router))).collect();
+        for entry in entries {
             let Some(name) = entry.name() else { continue };
-            let on_it = routers.iter().filter(|router| router.interface == Some(name));
-            for router in on_it.take(1) {
+            if let Some(router) = on_interface.get(name) {
                 let adverts = router
                     .section
                     .int(instance::DOWN_TIMER_ADVERTS)

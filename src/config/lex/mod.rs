@@ -16,7 +16,7 @@ pub(crate) use line::Line;
 
 use super::diagnostic::{Diagnostic, Findings, codes};
 use super::source::{FileId, Files, SourceMap, TextSpan};
-use super::{MAX_LINE, MAX_LINES, Options, suggest};
+use super::{MAX_LINE, Options};
 use define::{Definition, Definitions};
 use include::{Include, IncludeCheck};
 use sequence::Sequence;
@@ -36,8 +36,6 @@ pub(crate) struct Preprocessor<'a> {
     definitions: Definitions,
     /// Lines looked at so far.
     pub(crate) lines: u64,
-    /// Bytes looked at so far, a measure of the work that was done.
-    pub(crate) work: u64,
     /// References that were replaced in this line.
     references: u32,
     random: u64,
@@ -98,7 +96,6 @@ impl<'a> Preprocessor<'a> {
             frames: Vec::new(),
             definitions: Definitions::default(),
             lines: 0,
-            work: 0,
             references: 0,
             random: options.random_seed,
             context: None,
@@ -122,11 +119,14 @@ impl<'a> Preprocessor<'a> {
     /// The next line that has something to say; `false` at the end of everything.
     pub(crate) fn next_line(&mut self, line: &mut Line) -> bool {
         while self.fetch(line) {
-            self.work += line.text.len() as u64;
+            self.findings.work += line.text.len() as u64;
             self.lines += 1;
-            if self.lines > MAX_LINES {
-                let message =
-                    format!("more than {MAX_LINES} lines come of definitions and sequences");
+            let limits = &self.options.limits;
+            if self.lines > limits.lines || self.findings.work > limits.work {
+                let message = format!(
+                    "definitions and sequences give more than {} lines or {} bytes",
+                    limits.lines, limits.work
+                );
                 self.findings.push(Diagnostic::new(codes::TOO_LARGE, self.used(line), message));
                 self.frames.clear();
                 return false;
@@ -203,7 +203,7 @@ impl<'a> Preprocessor<'a> {
                         let raw = &rest[..length];
                         let span = file.span(*at, *at + raw.trim_end().len());
                         *at += length;
-                        self.work += length as u64;
+                        self.findings.work += length as u64;
                         if raw.contains('\0') || raw.len() > MAX_LINE {
                             let what = if raw.len() > MAX_LINE {
                                 format!(
@@ -305,19 +305,25 @@ impl<'a> Preprocessor<'a> {
         }
     }
 
-    /// Whether `@id` at the beginning of a line lets the rest of it stand; cuts the condition off.
+    /// Whether `@id` at the beginning of a line, or several, let the rest of it stand; cuts the
+    /// conditions off.
     fn holds(&mut self, line: &mut Line) -> bool {
-        let word = line.text.split(line::BLANKS).next().unwrap_or_default();
         let id = &self.options.config_id;
-        let holds = match word.strip_prefix("@^") {
-            Some(other) => other != id,
-            None => word.strip_prefix('@') == Some(id),
-        };
-        if holds {
-            let length = word.len();
-            line.cut_front(length);
+        let mut rest = line.text.as_str();
+        while rest.starts_with('@') {
+            let word = rest.split(line::BLANKS).next().unwrap_or_default();
+            let holds = match word.strip_prefix("@^") {
+                Some(other) => other != id,
+                None => word.strip_prefix('@') == Some(id),
+            };
+            if !holds {
+                return false;
+            }
+            rest = rest[word.len()..].trim_start_matches(line::BLANKS);
         }
-        holds
+        let cut = line.text.len() - rest.len();
+        line.cut_front(cut);
+        true
     }
 
     /// Takes `$NAME=value`, with its further lines if it has some.
@@ -515,7 +521,7 @@ impl<'a> Preprocessor<'a> {
         active: &mut Vec<String>,
     ) -> Result<(), Stop> {
         let mut from = 0;
-        self.work += text.len() as u64;
+        self.findings.work += text.len() as u64;
         while let Some(reference) = define::next_reference(text, from) {
             result.push_str(&text[from..reference.range.start]);
             from = reference.range.end;
@@ -582,7 +588,8 @@ impl<'a> Preprocessor<'a> {
         let message = format!("`${name}` isn't defined; it stays as it is written");
         let mut finding = Diagnostic::new(codes::UNDEFINED, span, message);
         let predefined = ["_PWD", "_INSTANCE", "_RANDOM", "_ENV", "_HASH", "_BANG"];
-        if let Some(near) = suggest::nearest(name, self.definitions.names().chain(predefined)) {
+        if let Some(near) = self.findings.nearest(name, self.definitions.names().chain(predefined))
+        {
             finding = finding.help(format!("did you mean `${near}`?"));
         }
         self.findings.push_undefined(span, finding);
