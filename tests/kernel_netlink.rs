@@ -542,7 +542,13 @@ fn what_was_missed_is_found_by_a_dump() {
         ip("addr add 192.0.2.2/24 dev eth");
         ip("link set peer down");
         ip("link add new type veth peer name newpeer");
-        // All of it falls on the floor.
+        // All of it falls on the floor; the kernel tells of carriers a little later.
+        let end = Instant::now() + PATIENCE;
+        while ip("-j link show dev eth").contains("\"LOWER_UP\"") {
+            assert!(Instant::now() < end, "no link goes down");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(100));
         let mut page = vec![0u8; 32 << 10];
         while receive(&bench.monitor, &mut page).is_some() {}
         assert_eq!(bench.settle(), []);

@@ -11,7 +11,7 @@
 //! with our port and the request's sequence number, its *echo*. So, of two things that concern one
 //! address:
 //!
-//! * an event caused by a request older than the last one for this address is stale;
+//! * an event caused by a request older than the one whose echo is to come is stale;
 //! * an event of someone else's making that is read before the echo of our last request is older
 //!   than that request, whose outcome we know from its answer: stale, too;
 //! * a deletion caused by a newer request of ours, which was for another address, is collateral:
@@ -328,14 +328,14 @@ impl Entry {
         let mut outcome = Outcome::default();
         let before = std::mem::replace(&mut self.heard, present);
         match origin {
-            Origin::Own(seq) if self.last_seq != 0 && is_before(seq, self.last_seq) => {
-                self.stop_waiting(|unheard| unheard == seq);
-            }
-            Origin::Own(seq) => match &mut self.flight {
-                Some(flight) => flight.echoed |= flight.seq == seq,
-                None if self.unheard.take() == Some(seq) || self.known == present => {}
-                // Another request's doing, or the answer to this one was lost.
-                None => self.known = present,
+            Origin::Own(seq) => match (&mut self.flight, self.unheard) {
+                (Some(flight), _) if flight.seq == seq => flight.echoed = true,
+                (Some(flight), _) if flight.before == Some(seq) => flight.before = None,
+                (Some(_), _) => {}
+                (None, Some(unheard)) if is_before(seq, unheard) => {}
+                // The echo, or another request's doing since. Or the last request changed nothing
+                // or its answer was lost: then there is nothing better than what is heard.
+                (None, _) => (self.unheard, self.known) = (None, present),
             },
             Origin::Unknown if self.unheard_deletions > 0 => {
                 // Older than our last deletion, or that itself.

@@ -179,6 +179,11 @@ impl Mirror {
         self.generation
     }
 
+    /// Whether a dump runs.
+    pub(super) fn is_dumping(&self) -> bool {
+        self.dumping
+    }
+
     /// A dump begins: a new generation.
     pub(super) fn begin_dump(&mut self) {
         self.generation = self.generation.wrapping_add(1);

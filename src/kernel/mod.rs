@@ -810,8 +810,10 @@ impl Host {
             mirror.put_real(&as_real(address, at), false, marks);
         });
         mirror.rank_again(ifindex, |_| false);
-        // A running dump may have shown addresses of the one name that now count for the other.
-        self.conversation.want_dump();
+        if self.mirror.is_dumping() {
+            // It may have shown addresses under the one name that now count for the other.
+            self.conversation.want_dump();
+        }
     }
 
     fn rank_again(&mut self, link: LinkId) {
