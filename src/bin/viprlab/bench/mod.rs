@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(limit(700, 500, 0), (Some(500), 2));
         assert_eq!(limit(8000, 2000, 0).0, Some(6750));
         assert_eq!(limit(8000, 2000, 4).0, Some(8000));
-        assert_eq!(limit(100, 500, 2).0, Some(99));
+        assert_eq!(limit(100, 500, 2).0, Some(100));
         assert_eq!(limit(0, 2000, 0).0, None);
         assert_eq!(limit(usize::MAX, 20_000, 0).0, Some(62_500));
     }

@@ -15,7 +15,7 @@ use super::measure::{
     Histogram, ON_TIME, PSS_A, RECEIVED_CPU, RSS_A, RSS_B, SENT_CPU, SOFT_CPU, Sheet, UNHEARD_CPU,
 };
 use super::process::{Processes, now_ns, soft_interrupts_ns, stay_on};
-use super::scene::{HOME_PRIORITY, Scene, Side, TRACKED};
+use super::scene::{AWAY_PRIORITY, HOME_PRIORITY, Scene, Side, TRACKED};
 use super::takeover::Takeover;
 use super::tap::{Kind, Seen, Tap};
 use super::watch::AddressWatch;
@@ -361,11 +361,15 @@ impl<'a> Stage<'a> {
                 self.host(Side::A).set_link(TRACKED, false)?;
             }
         }
-        if single {
-            // Nobody else needs this processor any more.
-            self.on_b.spin(true);
+        if event != Event::Kill {
+            // A says farewell first, on the processor of whoever looks.
+            let soon = Duration::from_nanos(main.skew_ns(AWAY_PRIORITY) / 2);
+            pass_until(Instant::now() + soon, || Ok(()))?;
         }
-        let limit = Duration::from_nanos(main.master_down_ns(HOME_PRIORITY - 100))
+        // From now on nobody else needs that processor, unless A has other routers.
+        let a_speaks = self.scene.groups()[1..].iter().any(|group| group.home == Side::A);
+        self.on_b.spin(!a_speaks || event == Event::Kill);
+        let limit = Duration::from_nanos(main.master_down_ns(AWAY_PRIORITY))
             + Duration::from_secs(4)
             + Duration::from_millis(1) * main.routers as u32;
         let taken = wait_for("B to take over", limit, || {

@@ -127,12 +127,18 @@ impl Takeover<'_> {
     fn put_farewell(&self, sheet: &mut Sheet) {
         let main = self.scene.main().routers;
         let past = |at: u64, since: u64| (at as f64 - since as f64) / 1e6;
-        let farewells: Vec<u64> = self
-            .to_b
-            .iter()
-            .filter(|frame| matches!(frame.what, What::Advert { priority: 0, .. }))
-            .map(|frame| frame.at)
-            .collect();
+        let numbers = Numbers::of(self.scene);
+        // The first of each router: keepalived says it twice.
+        let mut farewells: Vec<Option<u64>> = vec![None; main];
+        for frame in self.to_b {
+            if let What::Advert { link, vrid, priority: 0 } = frame.what
+                && let Some(router) = numbers.router(link, vrid)
+                && let Some(farewell) = farewells.get_mut(router)
+            {
+                farewell.get_or_insert(frame.at);
+            }
+        }
+        let farewells: Vec<u64> = farewells.into_iter().flatten().collect();
         let gone: Vec<u64> = self
             .on_a
             .iter()
@@ -143,7 +149,7 @@ impl Takeover<'_> {
             sheet.push((FAREWELL_SPREAD, past(*last, *first)));
             sheet.push((FAREWELL_LAST, past(*last, self.event)));
             if let (Some(first_gone), Some(last_gone)) = (gone.iter().min(), gone.iter().max()) {
-                let late = farewells.iter().filter(|&at| at > first_gone).count();
+                let late = farewells.iter().filter(|at| *at > first_gone).count();
                 sheet.push((FAREWELL_LATE, late as f64));
                 sheet.push((GONE_LAST, past(*last_gone, self.event)));
             }
