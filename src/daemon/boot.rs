@@ -120,6 +120,7 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         random_seed: clock::wall_nanos(),
         include_check: arguments.all_config,
         script_user: script_user(),
+        limits: config::Limits::default(),
     };
     let loaded = load_apart(&file, &options)?;
     if arguments.config_test || arguments.config_test_to.is_some() {
