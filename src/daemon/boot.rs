@@ -154,7 +154,7 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         Ok(journal) => journal,
         Err(failed) => return Ok(tell(program, &failed, readiness)),
     };
-    journal::install(arguments.log_detail);
+    journal::install(&journal, arguments.log_detail);
     for finding in diagnostics.iter() {
         warn!("{}", diagnostics.one_line(finding));
     }

@@ -60,11 +60,16 @@ enum Sink {
     None,
 }
 
-/// Makes `log`'s macros write to the queue, from the level `detail` asks for.
-pub(super) fn install(detail: bool) {
+/// Makes `log`'s macros write to the queue, from the level `detail` asks for; nothing is even
+/// formatted for a journal that goes nowhere.
+pub(super) fn install(journal: &Journal, detail: bool) {
     // A second call (in tests) changes the level only.
     let _ = log::set_logger(&ToQueue);
-    log::set_max_level(if detail { LevelFilter::Debug } else { LevelFilter::Info });
+    log::set_max_level(match (&journal.sink, detail) {
+        (Sink::None, _) => LevelFilter::Off,
+        (_, true) => LevelFilter::Debug,
+        (_, false) => LevelFilter::Info,
+    });
 }
 
 impl Log for ToQueue {
@@ -195,6 +200,8 @@ fn next_line() -> Option<Line> {
         queue.bytes -= line.text.len();
         return Some(line);
     }
+    // A burst of thousands of lines is no reason to keep room for them for good.
+    queue.lines.shrink_to(LINES_A_TURN);
     let lost = std::mem::take(&mut queue.lost);
     (lost > 0).then(|| Line {
         level: Level::Warn,
