@@ -37,10 +37,13 @@ pub(crate) enum Broken {
     Escape(usize, &'static str),
 }
 
+/// What separates the words of a command.
+const BLANKS: [char; 6] = [' ', '\t', '\n', '\r', '\x0b', '\x0c'];
+
 /// The first word of `text` at or after byte `from`; `None` if only blanks follow.
 pub(crate) fn word(text: &str, from: usize) -> Result<Option<Piece>, Broken> {
     let rest = text.get(from..).unwrap_or_default();
-    let start = from + (rest.len() - rest.trim_start().len());
+    let start = from + (rest.len() - rest.trim_start_matches(BLANKS).len());
     let mut said = Vec::new();
     let mut quote: Option<(usize, u8)> = None;
     let bytes = text.as_bytes();
@@ -53,7 +56,7 @@ pub(crate) fn word(text: &str, from: usize) -> Result<Option<Piece>, Broken> {
             }
             (b'"' | b'\'', None) => quote = Some((at, byte)),
             (_, Some((_, open))) if byte == open => quote = None,
-            (b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, None) => break,
+            (byte, None) if BLANKS.contains(&char::from(byte)) => break,
             _ => said.push(byte),
         }
         at += 1;

@@ -112,7 +112,7 @@ impl Lowering<'_> {
         };
         let time = |own: Key, common: Key| section.time(own).or_else(|| globals.time(common));
         let default = if globals.is_set(global::VRRP_MIN_GARP) {
-            GarpParams { repeat: 1, delay: Span::ZERO, ..GarpParams::default() }
+            GarpParams { repeat: 1, delay: Span::ZERO, refresh_repeat: 0, ..GarpParams::default() }
         } else {
             GarpParams::default()
         };
@@ -130,16 +130,19 @@ impl Lowering<'_> {
                 global::VRRP_GARP_MASTER_REFRESH_REPEAT,
             )
             .unwrap_or(default.refresh_repeat),
+            // What isn't given follows the daemon's settings, not the virtual router's own.
             lower_priority_repeat: count(
                 instance::GARP_LOWER_PRIO_REPEAT,
                 global::VRRP_GARP_LOWER_PRIO_REPEAT,
             )
-            .unwrap_or(repeat),
+            .or_else(|| u32::try_from(globals.int(global::VRRP_GARP_MASTER_REPEAT)?).ok())
+            .unwrap_or(default.repeat),
             lower_priority_delay: time(
                 instance::GARP_LOWER_PRIO_DELAY,
                 global::VRRP_GARP_LOWER_PRIO_DELAY,
             )
-            .unwrap_or(delay),
+            .or_else(|| globals.time(global::VRRP_GARP_MASTER_DELAY))
+            .unwrap_or(default.delay),
         }
     }
 }
@@ -165,6 +168,8 @@ fn broadcast(entry: &Entry, ip: IpAddr, prefix_len: u8) -> Option<Ipv4Addr> {
     let host_bits = u32::MAX.checked_shr(u32::from(prefix_len)).unwrap_or(0);
     match entry.get(addr::BROADCAST)?.datum()? {
         Datum::Ip(IpAddr::V4(broadcast)) => Some(*broadcast),
+        // A network of one address has no broadcast address.
+        Datum::HostBits(_) if prefix_len == 32 => None,
         Datum::HostBits(true) => Some(Ipv4Addr::from_bits(ip.to_bits() | host_bits)),
         Datum::HostBits(false) => Some(Ipv4Addr::from_bits(ip.to_bits() & !host_bits)),
         _ => None,

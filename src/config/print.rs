@@ -99,7 +99,7 @@ impl Printer {
         }
         // The blank before the first word goes; that word mustn't begin as another line does.
         let rest = self.text.split_off(start);
-        let rest = rest.trim_start();
+        let rest = rest.trim_start_matches(' ');
         if begins_otherwise(rest) {
             let (first, more) = rest.split_once(' ').unwrap_or((rest, ""));
             let _ = write!(self.text, "\"{first}\" {more}");

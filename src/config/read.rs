@@ -5,7 +5,7 @@ use super::command::{self, Broken, Command};
 use super::diagnostic::{Code, Diagnostic, Findings, codes};
 use super::keywords::group::sync;
 use super::keywords::route::routes;
-use super::keywords::{Arg, Effect, Key, Keyword, Kind, Naming, Place, Shape, instance};
+use super::keywords::{Arg, Effect, Key, Keyword, Kind, Naming, Place, Shape, instance, root};
 use super::model::{Datum, Entry, Item, Name, Section, Setting, Value};
 use super::source::TextSpan;
 use super::suggest::nearest;
@@ -57,6 +57,14 @@ impl<'f> Reader<'f> {
 
     fn statement(&mut self, statement: Statement<'_>, section: &mut Section) {
         let (word, span) = statement.first();
+        if Place::Root.find(word).is_some_and(|keyword| INCLUDES.contains(&keyword.key)) {
+            let message = format!("`{word}` must be the first word of its line");
+            let finding = Diagnostic::new(codes::MISPLACED_KEYWORD, span, message)
+                .label("left out")
+                .help("write it on a line of its own");
+            self.tell(statement, finding);
+            return;
+        }
         let Some(keyword) = section.place.find(word) else {
             let member = section.place == Place::SyncGroup && statement.words().len() == 1;
             if member && self.findings.nearest(word, section.place.names()).is_none() {
@@ -372,6 +380,9 @@ impl<'f> Reader<'f> {
             };
             options.push(Setting { key: keyword.key, span: word.span, value });
         }
+        if items.is_empty() && options.is_empty() {
+            return None;
+        }
         if place == Place::Route {
             options.sort_by_key(|option| !routes::TYPES.contains(&option.key));
         }
@@ -675,6 +686,10 @@ fn usage(keyword: &Keyword) -> String {
     }
     usage
 }
+
+/// Keywords that read other files, which happens before anything else.
+const INCLUDES: [Key; 6] =
+    [root::INCLUDE, root::INCLUDER, root::INCLUDEM, root::INCLUDEW, root::INCLUDEB, root::INCLUDEA];
 
 /// Values as the value of a setting.
 fn value_of(mut items: Vec<Item>) -> Value {

@@ -200,9 +200,14 @@ impl SourceFile {
         TextSpan { start: self.base + start as u32, end: self.base + end as u32 }
     }
 
-    /// An offset of the map as an offset into this file, never beyond its end.
+    /// An offset of the map as an offset into this file, never beyond its end nor inside a
+    /// character.
     pub fn local(&self, offset: u32) -> usize {
-        (offset.saturating_sub(self.base) as usize).min(self.text.len())
+        let mut local = (offset.saturating_sub(self.base) as usize).min(self.text.len());
+        while !self.text.is_char_boundary(local) {
+            local -= 1;
+        }
+        local
     }
 
     /// The line (from 1) that holds a map offset, its first byte in this file, and its text.

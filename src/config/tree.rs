@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::diagnostic::{Diagnostic, codes};
 use super::keywords::{Keyword, Kind, Naming, Place, Shape};
-use super::lex::{Context, Preprocessor};
+use super::lex::{BLANKS, Context, Preprocessor};
 use super::source::TextSpan;
 use super::words::{Token, Tokens};
 
@@ -278,7 +278,7 @@ impl Builder {
     ) -> usize {
         let line = &self.tokens.line;
         let shift = tree.text.len();
-        let raw = line.text[text.clone()].trim_end();
+        let raw = line.text[text.clone()].trim_end_matches(BLANKS);
         let raw_end = text.start + raw.len();
         tree.text.push_str(raw);
         let first_word = tree.words.len() as u32;
@@ -367,7 +367,7 @@ impl Builder {
         let word = self.word(words.start);
         match innermost(open) {
             Inside::Settings(place) if place.find(word).is_some() => return None,
-            Inside::Lines(place) if !is_out_of_place(place, word, words.len()) => return None,
+            Inside::Lines(place) if !self.is_out_of_place(place, words) => return None,
             _ => {}
         }
         for level in (0..open.len()).rev() {
@@ -389,17 +389,38 @@ impl Builder {
         None
     }
 
-    /// Whether the statement of `words` opens a block, as `keyword` does.
+    /// Whether the statement of `words` opens a block, as `keyword` does: with a name it may do so
+    /// on the next line, else only with a brace behind it.
     fn opens_block(&self, keyword: &Keyword, words: &Range<usize>) -> bool {
-        let named = match keyword.shape {
-            Shape::Block(_, Naming::Named) => words.len() == 2,
+        let brace = matches!(self.tokens.following(), Some(Token::Open(_)));
+        let ends = self.tokens.following().is_none();
+        match keyword.shape {
+            Shape::Block(_, Naming::Named) => words.len() == 2 && (brace || ends),
             Shape::Block(_, Naming::Unnamed) | Shape::Lines(_) | Shape::Words(_) => {
-                words.len() == 1
+                words.len() == 1 && brace
             }
-            Shape::Anything => true,
-            _ => return false,
-        };
-        named && !matches!(self.tokens.following(), Some(Token::Close(_) | Token::Statement { .. }))
+            Shape::Anything => brace,
+            _ => false,
+        }
+    }
+
+    /// Whether a line can't be one of `place`: it must be something else that only a missing brace
+    /// put there.
+    fn is_out_of_place(&self, place: Place, words: &Range<usize>) -> bool {
+        let Some(line) = place.line() else { return false };
+        let word = self.word(words.start);
+        let outer = [Place::Root, Place::Global, Place::Instance, Place::SyncGroup];
+        if place.find(word).is_some() || !outer.iter().any(|outer| outer.find(word).is_some()) {
+            return false;
+        }
+        match line.args.first().map(|arg| arg.kind) {
+            // A keyword might be a name, but then nothing or options follow it.
+            Some(Kind::Word | Kind::Interface) => {
+                words.len() > 1 || matches!(self.tokens.following(), Some(Token::Open(_)))
+            }
+            // No keyword is an address, and what a route or rule can begin with is in the table.
+            _ => true,
+        }
     }
 
     fn word(&self, index: usize) -> &str {
@@ -504,7 +525,7 @@ impl Builder {
                 place.find(word).is_some() && !here
             }
             (Some(Token::Statement { words, .. }), Inside::Lines(place)) => {
-                !is_out_of_place(place, self.word(words.start), words.len())
+                !self.is_out_of_place(place, words)
             }
             _ => false,
         };
@@ -579,22 +600,6 @@ impl Builder {
 fn innermost(open: &[Open]) -> Inside {
     let real = open.iter().rev().find(|block| block.inside != Inside::Same);
     real.map_or(Inside::Settings(Place::Root), |block| block.inside)
-}
-
-/// Whether a line that begins with `word` can't be one of `place`: it must be something else that
-/// only a missing brace put there.
-fn is_out_of_place(place: Place, word: &str, words: usize) -> bool {
-    let Some(line) = place.line() else { return false };
-    let outer = [Place::Root, Place::Global, Place::Instance, Place::SyncGroup];
-    if place.find(word).is_some() || !outer.iter().any(|outer| outer.find(word).is_some()) {
-        return false;
-    }
-    match line.args.first().map(|arg| arg.kind) {
-        // A keyword might be a name, but then nothing or options follow it.
-        Some(Kind::Word | Kind::Interface) => words > 1,
-        // No keyword is an address, and what a route or rule can begin with is in the table.
-        _ => true,
-    }
 }
 
 /// `vrrp_instance VI_1`: what a block is called.

@@ -98,7 +98,7 @@ keywords! {
         "It displaces a master of lower priority, which is the default.";
     PREEMPT_DELAY "preempt_delay": Shape::Args(&[arg(Kind::Seconds(0, 1000 * SECONDS), "SECONDS")]), "0", Works,
         "How long it waits before it displaces a master of lower priority.";
-    ACCEPT "accept": FLAG, "", NotYet,
+    ACCEPT "accept": FLAG, "", Works,
         "It takes traffic for its addresses even if it doesn't own them, which is the default.";
     NO_ACCEPT "no_accept": FLAG, "", NotYet,
         "It drops traffic for its addresses unless it owns them.";

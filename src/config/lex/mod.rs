@@ -12,7 +12,7 @@ mod sequence;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-pub(crate) use line::Line;
+pub(crate) use line::{BLANKS, Line};
 
 use super::diagnostic::{Diagnostic, Findings, codes};
 use super::source::{FileId, Files, SourceMap, TextSpan};
@@ -287,7 +287,7 @@ impl<'a> Preprocessor<'a> {
                     return Outcome::Drop;
                 }
                 *line = result;
-                let blank = line.text.len() - line.text.trim_start_matches(line::BLANKS).len();
+                let blank = line.text.len() - line.text.trim_start_matches(BLANKS).len();
                 if blank > 0 {
                     line.cut_front(blank);
                 }
@@ -311,7 +311,7 @@ impl<'a> Preprocessor<'a> {
         let id = &self.options.config_id;
         let mut rest = line.text.as_str();
         while rest.starts_with('@') {
-            let word = rest.split(line::BLANKS).next().unwrap_or_default();
+            let word = rest.split(BLANKS).next().unwrap_or_default();
             let holds = match word.strip_prefix("@^") {
                 Some(other) => other != id,
                 None => word.strip_prefix('@') == Some(id),
@@ -319,7 +319,7 @@ impl<'a> Preprocessor<'a> {
             if !holds {
                 return false;
             }
-            rest = rest[word.len()..].trim_start_matches(line::BLANKS);
+            rest = rest[word.len()..].trim_start_matches(BLANKS);
         }
         let cut = line.text.len() - rest.len();
         line.cut_front(cut);
@@ -479,7 +479,7 @@ impl<'a> Preprocessor<'a> {
     ) -> bool {
         let span = line.span(reference.range.clone());
         let name = reference.name;
-        if !whole_line || !line.text[reference.range.end..].trim().is_empty() {
+        if !whole_line || !line.text[reference.range.end..].trim_matches(BLANKS).is_empty() {
             let message =
                 format!("`${name}` is a definition of several lines and must end the line");
             self.findings.push(
@@ -502,7 +502,7 @@ impl<'a> Preprocessor<'a> {
         let frame = Frame::Body { name: name.into(), lines: definition.lines, next: 0, used };
         self.frames.push(frame);
         self.context = None;
-        if result.text.trim().is_empty() {
+        if result.text.trim_matches(BLANKS).is_empty() {
             return false;
         }
         // Text before the reference: the definition's first line continues it.
