@@ -92,6 +92,8 @@ pub(crate) enum Work {
         theirs: usize,
         /// How often it goes halfway between enough and too many, to be closer.
         closer: usize,
+        /// How often it tries before that.
+        trials: usize,
     },
 }
 
@@ -241,9 +243,13 @@ pub(crate) fn all(effort: Effort) -> Vec<Job> {
                 (SENT_CPU, Goal::Times(4.0)),
                 (RECEIVED_CPU, Goal::Times(3.0)),
                 (DRIFT, Goal::AtMost(1.0)),
+                (FIRST_TO_LAST, Goal::Times(2.5)),
+                (FAREWELL_SPREAD, Goal::Times(8.0)),
+                (FAREWELL_LATE, Goal::AtMost(0.0)),
+                (GARP_MAX, Goal::AtMost(10.0)),
             ],
             ..job(
-                "4,000 routers, 1 s: start, steady state, and A is killed",
+                "4,000 routers, 1 s: start, steady state, and A's tracked link goes down",
                 "4000-1s",
                 Scene::of(slow),
                 vec![
@@ -251,7 +257,7 @@ pub(crate) fn all(effort: Effort) -> Vec<Job> {
                     Step::Memory,
                     Step::Steady(seconds),
                     Step::Interval(seconds),
-                    Step::Fail(Event::Kill),
+                    Step::Fail(Event::Link),
                 ],
             )
         },
@@ -271,6 +277,27 @@ pub(crate) fn all(effort: Effort) -> Vec<Job> {
         },
         Job {
             repetitions: few,
+            growth: Some(1000),
+            goals: vec![(ERROR_P99, Goal::Times(7.0)), (DRIFT, Goal::AtMost(1.0))],
+            ..job(
+                "1,000 routers, 1 s: start, steady state, and A's tracked link goes down",
+                "1000-1s",
+                Scene::of(Group::of(1000, 1000)),
+                vec![
+                    Step::Start,
+                    Step::Memory,
+                    Step::Steady(seconds),
+                    Step::Interval(seconds * 1.5),
+                    Step::Fail(Event::Link),
+                ],
+            )
+        },
+    ];
+    let mut events = vec![Event::Kill];
+    if effort == Effort::Full {
+        events.push(Event::Stop);
+        jobs.push(Job {
+            repetitions: few,
             goals: vec![(ERROR_P99, Goal::Times(7.0)), (DRIFT, Goal::AtMost(1.0))],
             ..job(
                 "1,000 routers, 100 ms: how well the schedule is kept",
@@ -278,21 +305,11 @@ pub(crate) fn all(effort: Effort) -> Vec<Job> {
                 Scene::of(Group::of(1000, 100)),
                 vec![Step::Interval(seconds)],
             )
-        },
-    ];
-    for event in [Event::Link, Event::Stop] {
-        let mut goals = vec![
-            (FIRST_TO_LAST, Goal::Times(2.5)),
-            (FAREWELL_SPREAD, Goal::Times(8.0)),
-            (GARP_MAX, Goal::AtMost(10.0)),
-            (FAREWELL_LATE, Goal::AtMost(0.0)),
-        ];
-        if event == Event::Stop {
-            goals.clear();
-        }
+        });
+    }
+    for event in events {
         jobs.push(Job {
             repetitions: few,
-            goals,
             ..job(
                 &format!("4,000 routers, 1 s: {}", event.name()),
                 event.name(),
@@ -301,17 +318,17 @@ pub(crate) fn all(effort: Effort) -> Vec<Job> {
             )
         });
     }
-    jobs.push(disturbance(slow, Event::Link, few));
+    jobs.push(disturbance(slow, Event::Link, if effort == Effort::Full { few } else { 1 }));
     if effort == Effort::Full {
         jobs.push(disturbance(slow, Event::Kill, few));
     }
     jobs.push(single(1000, few));
-    jobs.push(single(10, few * 5));
+    jobs.push(single(10, few * 4));
     jobs.push(capacity(10, seconds, effort, None));
     jobs.push(capacity(100, seconds, effort, None));
-    // 4,000 is the first job.
-    for routers in [1, 100, 1000, 10_000, 20_000] {
-        jobs.push(growth(routers, effort, seconds * 0.7));
+    // 1,000 and 4,000 are above.
+    for routers in [1, 100, 10_000, 20_000] {
+        jobs.push(growth(routers, effort, seconds * 0.6));
     }
     jobs
 }
@@ -387,12 +404,12 @@ fn capacity(interval_ms: u32, seconds: f64, effort: Effort, from: Option<usize>)
         21..=200 => (20_000, 8000, 2.5),
         _ => (20_000, 8000, 1.0),
     };
-    let closer = if effort == Effort::Full { 2 } else { 0 };
+    let (closer, trials) = if effort == Effort::Full { (2, 12) } else { (0, 5) };
     let (ours, theirs) = (from.unwrap_or(ours), from.unwrap_or(theirs));
     Job {
         title: format!("most routers on one core, {}", interval(interval_ms)),
         slug: format!("capacity-{interval_ms}ms"),
-        work: Work::Capacity { interval_ms, seconds, ours, theirs, closer },
+        work: Work::Capacity { interval_ms, seconds, ours, theirs, closer, trials },
         repetitions: 1,
         ours_alone: false,
         growth: None,
@@ -420,7 +437,7 @@ fn growth(routers: usize, effort: Effort, seconds: f64) -> Job {
 fn window(effort: Effort) -> f64 {
     match effort {
         Effort::Quick => 2.0,
-        Effort::Short => 5.0,
+        Effort::Short => 4.0,
         Effort::Full => 30.0,
     }
 }

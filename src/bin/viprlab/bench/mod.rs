@@ -155,14 +155,15 @@ impl Run {
 
     /// Looks for the most routers of each daemon.
     fn search_both(&self, job: &Job, say: &dyn Fn(&str)) -> Result<Section, Failure> {
-        let Work::Capacity { interval_ms, seconds, ours, theirs, closer } = job.work else {
+        let Work::Capacity { interval_ms, seconds, ours, theirs, closer, trials: most } = job.work
+        else {
             return Ok(Section::of(job));
         };
         let mut section = Section::of(job);
         for program in self.players(job) {
             let trials = RefCell::new(Vec::new());
             let from = if program == Program::Viprd { ours } else { theirs };
-            let found = search(from, closer, |routers| {
+            let found = search(from, (most, closer), |routers| {
                 let count = thousands(routers);
                 let say = |text: &str| say(&format!("{}, {count} routers: {text}", program.name()));
                 let scene = Scene::of(Group::of(routers, interval_ms));
@@ -232,10 +233,10 @@ impl Trial {
 }
 
 /// The most routers that are not too many, in steps of half as many again from `from` on, up or
-/// down, and then `closer` times halfway.
+/// down, `most` tries at most, and then `closer` times halfway.
 fn search<E>(
     from: usize,
-    closer: usize,
+    (most, closer): (usize, usize),
     mut enough: impl FnMut(usize) -> Result<bool, E>,
 ) -> Result<Option<usize>, E> {
     let whole = |routers: usize| {
@@ -247,7 +248,7 @@ fn search<E>(
     };
     let (mut good, mut bad) = (None, None);
     let mut routers = whole(from);
-    loop {
+    for _ in 0..most {
         match enough(routers)? {
             true => good = Some(routers),
             false => bad = Some(routers),
@@ -294,7 +295,7 @@ mod tests {
 
     fn limit(limit: usize, from: usize, closer: usize) -> (Option<usize>, usize) {
         let mut trials = 0;
-        let found = search(from, closer, |routers| {
+        let found = search(from, (12, closer), |routers| {
             trials += 1;
             Ok::<_, ()>(routers <= limit)
         });
@@ -307,7 +308,7 @@ mod tests {
         assert_eq!(limit(8000, 2000, 0).0, Some(6750));
         assert_eq!(limit(8000, 2000, 4).0, Some(8000));
         assert_eq!(limit(100, 500, 2).0, Some(100));
-        assert_eq!(limit(0, 2000, 0).0, None);
+        assert_eq!(limit(0, 2000, 0), (None, 12));
         assert_eq!(limit(usize::MAX, 20_000, 0).0, Some(62_500));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::jobs::Goal;
 use super::measure::{FIRST_TO_LAST, Figure, Measure, RECEIVED_CPU, RSS_A, SENT_CPU, median};
-use super::report::{Report, Section, tells};
+use super::report::{Report, Section, number, tells};
 use super::scene::thousands;
 
 /// Colours of viprd and the peer, told apart by colour-blind eyes and in grey.
@@ -85,8 +85,10 @@ struct Chart<'a> {
     /// How a value of each scale is written.
     labels: [fn(f64) -> String; 2],
     curves: Vec<Curve<'a>>,
-    /// Whether whole decades are shown upwards.
+    /// A value that is shown upwards though no curve may have it.
     floor: Option<f64>,
+    /// Where the names of the curves stand: below rather than above. On the right they always do.
+    names_below: bool,
 }
 
 impl Drawing {
@@ -213,15 +215,11 @@ impl Chart<'_> {
                 curve.points.iter().filter(|&&(x, y)| x > 0.0 && y > 0.0).map(place).collect();
             drawing.curve(&points, curve.colour, curve.dots);
         }
+        let first = if self.names_below { bottom - 27.0 } else { area.top + 16.0 };
         for (number, curve) in self.curves.iter().enumerate() {
             let style = if curve.colour == OURS { "o" } else { "p" };
-            let y = area.top + 16.0 + 17.0 * number as f64;
-            let at = if self.floor.is_some() {
-                (right - 8.0, Anchor::End)
-            } else {
-                (area.left + 10.0, Anchor::Start)
-            };
-            drawing.text((at.0, y), at.1, style, curve.name);
+            let y = first + 17.0 * number as f64;
+            drawing.text((right - 8.0, y), Anchor::End, style, curve.name);
         }
     }
 }
@@ -233,13 +231,13 @@ fn growth(report: &Report) -> String {
         small if small < 1.0 => format!("{small}"),
         value => thousands(value as usize),
     };
-    let charts: [(&str, Measure); 4] = [
-        ("CPU a sent advert, µs", SENT_CPU),
-        ("CPU a received advert, µs", RECEIVED_CPU),
-        ("mass failover: first deadline → last address, ms", FIRST_TO_LAST),
-        ("memory, MB", RSS_A),
+    let charts: [(&str, Measure, bool); 4] = [
+        ("CPU a sent advert, µs", SENT_CPU, false),
+        ("CPU a received advert, µs", RECEIVED_CPU, false),
+        ("failover: first deadline → last address, ms", FIRST_TO_LAST, true),
+        ("memory, MB", RSS_A, true),
     ];
-    for (number, (title, measure)) in charts.into_iter().enumerate() {
+    for (number, (title, measure, names_below)) in charts.into_iter().enumerate() {
         let curve = |name, colour, values: fn(&Figure) -> &[f64]| {
             let mut points: Vec<(f64, f64)> = report
                 .sections
@@ -256,7 +254,14 @@ fn growth(report: &Report) -> String {
         if report.peer {
             curves.push(curve("keepalived", THEIRS, |figure| &figure.peer));
         }
-        let chart = Chart { title, across: "routers", labels: [plain, plain], curves, floor: None };
+        let chart = Chart {
+            title,
+            across: "routers",
+            labels: [plain, plain],
+            curves,
+            floor: None,
+            names_below,
+        };
         let area = Area {
             left: 70.0 + 465.0 * (number % 2) as f64,
             top: 45.0 + 355.0 * (number / 2) as f64,
@@ -290,6 +295,7 @@ fn intervals(section: &Section) -> String {
         labels: [span, share],
         curves,
         floor: Some(LEAST_SHARE),
+        names_below: false,
     };
     chart.draw(&mut drawing, Area { left: 80.0, top: 50.0, width: 610.0, height: 330.0 });
     drawing.text((80.0, 432.0), Anchor::Start, "s", &section.title);
@@ -329,14 +335,19 @@ fn ratios(report: &Report) -> Option<String> {
             drawing.text((x, bottom + 16.0), Anchor::Middle, "s", &format!("{value}×"));
         }
     }
-    for (number, (name, ratio, goal)) in rows.iter().enumerate() {
-        let y = 60.0 + 30.0 * number as f64;
+    for (row, (name, ratio, goal)) in rows.iter().enumerate() {
+        let y = 60.0 + 30.0 * row as f64;
         let (from, to) = (scale.at(1.0), scale.at(*ratio));
         let colour = if ratio >= goal { OURS } else { THEIRS };
         drawing.text((LEFT - 8.0, y + 15.0), Anchor::End, "", name);
         drawing.bar((from.min(to), y), ((to - from).abs().max(2.0), 20.0), colour);
         drawing.line((scale.at(*goal), y - 3.0), (scale.at(*goal), y + 23.0), "q");
-        drawing.text((to.max(from) + 5.0, y + 15.0), Anchor::Start, "b", &format!("{ratio:.1}×"));
+        drawing.text(
+            (to.max(from) + 5.0, y + 15.0),
+            Anchor::Start,
+            "b",
+            &format!("{}×", number(*ratio)),
+        );
     }
     Some(drawing.finish())
 }

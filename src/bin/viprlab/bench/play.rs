@@ -205,6 +205,7 @@ impl<'a> Stage<'a> {
             daemon_a.alive()?;
             Ok((addresses(&on_a, main.routers) == main.routers).then_some(()))
         })?;
+        let calm_at = Instant::now() + SECOND_GARPS;
         let processes_a = Processes::of(daemon_a.pid());
         if steps.contains(&Step::Start) {
             let changes = on_a.since(0);
@@ -244,7 +245,7 @@ impl<'a> Stage<'a> {
             b: Some(daemon_b),
             on_a,
             on_b,
-            calm_at: Instant::now() + SECOND_GARPS,
+            calm_at: if at_home < all { Instant::now() + SECOND_GARPS } else { calm_at },
             directory,
             topology,
             ids: [a, b],
@@ -292,7 +293,7 @@ impl<'a> Stage<'a> {
 
     fn steady(&mut self, seconds: f64, sheet: &mut Sheet) -> Result<(), Halt> {
         let moved = self.moved();
-        let (begin, end) = self.count_for(seconds)?;
+        let (begin, end) = self.count_for(self.whole(seconds))?;
         let adverts = (end.adverts - begin.adverts) as f64;
         let span = (end.at - begin.at) as f64;
         let due: f64 = self
@@ -318,7 +319,7 @@ impl<'a> Stage<'a> {
             b.kill();
         }
         pass_until(Instant::now() + Duration::from_millis(300), || self.a.alive())?;
-        let (begin, end) = self.count_for(seconds)?;
+        let (begin, end) = self.count_for(self.whole(seconds))?;
         let cpu = (end.cpu_a - begin.cpu_a) as f64;
         sheet.push((UNHEARD_CPU, cpu / 1e3 / (end.adverts - begin.adverts) as f64));
         Ok(())
@@ -373,6 +374,9 @@ impl<'a> Stage<'a> {
             + Duration::from_secs(4)
             + Duration::from_millis(1) * main.routers as u32;
         let taken = wait_for("B to take over", limit, || {
+            if self.on_b.count() - count_b < main.routers {
+                return Ok(None);
+            }
             let set = self.on_b.since(count_b).iter().filter(|change| change.set).count();
             Ok((set >= main.routers).then_some(()))
         });
@@ -404,6 +408,12 @@ impl<'a> Stage<'a> {
             false => takeover.put(&mut outcome.sheet),
         }
         Ok(())
+    }
+
+    /// At least so many seconds, in whole intervals: each router then speaks equally often.
+    fn whole(&self, seconds: f64) -> f64 {
+        let interval = self.scene.main().interval_ns() as f64 / 1e9;
+        (seconds / interval).ceil().max(1.0) * interval
     }
 
     /// Waits until the second round of gratuitous ARPs is over.

@@ -285,7 +285,7 @@ fn asked(goal: Goal) -> String {
 }
 
 /// Three significant digits, but whole numbers as they are.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let digits = match value.abs() {
         whole if whole == whole.trunc() => 0,
         size if size >= 99.95 => {
