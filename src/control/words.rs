@@ -9,7 +9,7 @@ pub fn fault_words(fault: Fault, names: &LinkNames) -> String {
         Fault::LinkAbsent(link) => format!("there is no interface {}", link_name(link, names)),
         Fault::LinkDown(link) => format!("interface {} is down", link_name(link, names)),
         Fault::NoPrimaryAddress(link) => {
-            format!("interface {} has no IPv4 address", link_name(link, names))
+            format!("interface {} has no IPv4 address of its own", link_name(link, names))
         }
         Fault::NotEthernet(link) => {
             format!("interface {} is not Ethernet", link_name(link, names))

@@ -287,9 +287,9 @@ impl Sockets {
             signals: Signals::open(&signals::watched(arguments.ignore_sigint))
                 .map_err(system("can't take signals"))?,
             vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER)
-                .map_err(system("can't open a raw socket for VRRP (root, or CAP_NET_RAW?)"))?,
+                .map_err(system("can't open a raw socket for VRRP"))?,
             packet: sockets::packet_sender(FRAME_SEND_BUFFER)
-                .map_err(system("can't open a packet socket (root, or CAP_NET_RAW?)"))?,
+                .map_err(system("can't open a packet socket"))?,
             monitor: sockets::netlink_monitor(&groups, MONITOR_RECEIVE_BUFFER)
                 .map_err(system("can't watch interfaces by netlink"))?,
             command: sockets::netlink_command(COMMAND_RECEIVE_BUFFER)
@@ -448,5 +448,11 @@ fn usage(text: String) -> Failed {
 /// Turns a system error into a failure that says what was tried.
 fn system(what: &str) -> impl FnOnce(std::io::Error) -> Failed + use<> {
     let what = what.to_owned();
-    move |cause| Failed { code: exit::SYSTEM, text: format!("{what}: {cause}") }
+    move |cause| {
+        let hint = match cause.raw_os_error() {
+            Some(libc::EPERM) => "; viprd needs root, or CAP_NET_RAW and CAP_NET_ADMIN",
+            _ => "",
+        };
+        Failed { code: exit::SYSTEM, text: format!("{what}: {cause}{hint}") }
+    }
 }

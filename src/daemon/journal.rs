@@ -110,7 +110,10 @@ impl Journal {
     /// # Errors
     /// When it can't be opened.
     pub(super) fn file(path: &Path) -> std::io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+        // Non-blocking, so that a FIFO without a reader is an error and not a wait.
+        let flags = libc::O_NONBLOCK;
+        let mut options = OpenOptions::new();
+        let file = options.create(true).append(true).mode(0o640).custom_flags(flags).open(path)?;
         Ok(Journal::to(Sink::File(file)))
     }
 

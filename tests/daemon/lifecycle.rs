@@ -321,6 +321,9 @@ fn a_failing_start_in_the_background_is_told() {
     let running = Viprd::start(&site, "r", &router(QUICK));
     let files = files(&site);
     fs::write(files.join("viprd.conf"), router(QUICK)).expect("a configuration file");
+    let fifo = files.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
+    let fifo = format!("--log-file={}", fifo.display());
     for (arguments, code, words) in [
         (&["-s", "no-such-namespace"][..], 71, "can't enter network namespace no-such-namespace"),
         (
@@ -330,6 +333,8 @@ fn a_failing_start_in_the_background_is_told() {
         ),
         (&["-p", "/proc/nowhere/pid"], 71, "can't write the pid file /proc/nowhere/pid"),
         (&["--log-file=/proc/nowhere/log"], 71, "can't write the log file /proc/nowhere/log"),
+        // Nobody reads it, and nobody is waited for.
+        (&[&fifo], 71, "can't write the log file"),
         (&["--io", "foo"], 64, "--io foo: expected auto, uring or epoll"),
     ] {
         let mut start = Command::new(VIPRD);

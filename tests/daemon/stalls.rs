@@ -68,7 +68,7 @@ fn an_overrun_of_netlink_is_made_good() {
     let viprd = Viprd::start(&site, "r", &tracking());
     viprd.becomes("MASTER");
     eventually("the address", || site.address("r", "eth0", "10.9.0.50"));
-    let storm: String = (0..50_000).fold(String::new(), |mut lines, number| {
+    let storm: String = (0..25_000).fold(String::new(), |mut lines, number| {
         let _ = writeln!(lines, "link set eth1 txqueuelen {}", 1000 + number % 2);
         lines
     });
