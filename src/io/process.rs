@@ -23,7 +23,7 @@ const NAMESPACES: &str = "/run/netns";
 /// # Errors
 /// `Unsupported` when there is more than one thread already; those of `fork(2)`, `pipe(2)`.
 pub fn daemonize() -> io::Result<Readiness> {
-    if fs::read_dir("/proc/self/task")?.count() != 1 {
+    if !is_single_threaded()? {
         let text = "can't go into the background with more than one thread";
         return Err(io::Error::new(io::ErrorKind::Unsupported, text));
     }
@@ -45,6 +45,17 @@ pub fn daemonize() -> io::Result<Readiness> {
     }
     std::env::set_current_dir("/")?;
     Ok(Readiness { pipe })
+}
+
+/// Whether this is the only thread. One that has just been joined may be listed for a moment yet.
+fn is_single_threaded() -> io::Result<bool> {
+    for _ in 0..50 {
+        if fs::read_dir("/proc/self/task")?.count() == 1 {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(false)
 }
 
 /// What the process that was started in the foreground waits for. Dropped without a word, the start

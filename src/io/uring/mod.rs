@@ -104,7 +104,7 @@ impl Uring {
     /// 6.1, the sysctl `kernel.io_uring_disabled`, seccomp, locked memory).
     pub fn open() -> io::Result<Self> {
         let ring = Ring::new()?;
-        let packets = Buffers::new(ring.submitter(), 0, 512, PACKET_LEN)?;
+        let packets = Buffers::new(ring.submitter(), 0, 256, PACKET_LEN)?;
         let netlink = Buffers::new(ring.submitter(), 1, 32, NETLINK_LEN)?;
         Ok(Uring {
             ring,
