@@ -188,7 +188,8 @@ fn definitions_that_multiply_have_an_end() {
 /// What it costs must grow with the size of a file and no faster, whatever is wrong with it.
 #[test]
 fn work_is_linear() {
-    let families: Vec<(&str, Box<dyn Fn(usize) -> String>)> = vec![
+    type Family = (&'static str, Box<dyn Fn(usize) -> String>);
+    let families: Vec<Family> = vec![
         (
             "instances",
             Box::new(|n| {

@@ -6,7 +6,7 @@ use super::time::Span;
 /// wide, and its middle at most 1/64 (1.6 %) away from any of them.
 const SUB_BITS: u32 = 5;
 const SUBS: u64 = 1 << SUB_BITS;
-/// The narrowest buckets span 2^5 ns: below [`FINEST`] they are all alike.
+/// The narrowest buckets span 2^5 ns: below `Histogram::FINEST` they are all alike.
 const UNIT_BITS: u32 = 5;
 /// The last power of two ends at 2^37 ns (137 s); longer times are counted in the last bucket.
 const LAST_BITS: u32 = 37;

@@ -5,7 +5,7 @@
 //! advert does, writes the `u64` and nothing else. The entry stays in its old place and is put
 //! into the right one when the wheel comes by. Moving it earlier is rare and relinks the entry.
 //!
-//! Places: [`LEVELS`] levels of 64 slots. A slot of level 0 spans one tick (131 µs), a slot of level
+//! Places: `LEVELS` levels of 64 slots. A slot of level 0 spans one tick (131 µs), a slot of level
 //! n+1 all of level n. An entry sits on the level of the highest bit group in which its tick and the
 //! wheel's differ, so the earliest entry is always in the lowest occupied slot of the lowest
 //! occupied level. Deadlines are exact: the tick decides only where an entry is kept.
