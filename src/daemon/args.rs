@@ -137,8 +137,25 @@ pub(super) struct Arguments {
 
 /// Options that may have a value, but only by `=`: keepalived's optional ones.
 const OPTIONAL_VALUE: [&str; 2] = ["config-test", "log-file"];
-/// Short options that take a value.
-const SHORT_WITH_VALUE: &str = "fSprisuMAcb";
+/// Options that take a value, with the short forms that there are.
+const WITH_VALUE: [(Option<char>, &str); 16] = [
+    (Some('f'), "use-file"),
+    (Some('S'), "log-facility"),
+    (Some('p'), "pid"),
+    (Some('r'), "vrrp-pid"),
+    (Some('i'), "config-id"),
+    (Some('s'), "namespace"),
+    (Some('u'), "umask"),
+    (Some('M'), "core-dump-pattern"),
+    (Some('A'), "snmp-agent-socket"),
+    (Some('c'), "checkers-pid"),
+    (Some('b'), "bfd-pid"),
+    (None, "control"),
+    (None, "io"),
+    (None, "signum"),
+    (None, "config-test-to"),
+    (None, "log-file-to"),
+];
 /// Accepted and forgotten, whatever value they carry.
 const IGNORED: [&str; 3] = ["perf", "debug", "config-fd"];
 
@@ -148,7 +165,7 @@ impl Arguments {
     /// # Errors
     /// A text for the user, and whether it was asked for (`--help`) or is a complaint.
     pub(super) fn read(program: &str, arguments: &[String]) -> Result<Self, EarlyExit> {
-        let split = split(arguments);
+        let split = last_of_each(split(arguments));
         let split: Vec<&str> = split.iter().map(String::as_str).collect();
         Arguments::from_args(&[program], &split)
     }
@@ -215,7 +232,7 @@ fn split(arguments: &[String]) -> Vec<String> {
             while let Some(option) = rest.next() {
                 split.push(format!("-{option}"));
                 let value = rest.as_str();
-                if SHORT_WITH_VALUE.contains(option) {
+                if WITH_VALUE.iter().any(|(short, _)| *short == Some(option)) {
                     if !value.is_empty() {
                         split.push(value.to_owned());
                     }
@@ -230,6 +247,28 @@ fn split(arguments: &[String]) -> Vec<String> {
         }
     }
     split
+}
+
+/// Leaves out all but the last of an option that is given several times with a value: scripts that
+/// add their own options to others' rely on that, and argh refuses it.
+fn last_of_each(split: Vec<String>) -> Vec<String> {
+    let canonical = |option: &str| {
+        WITH_VALUE.iter().position(|(short, long)| {
+            option.strip_prefix("--") == Some(*long)
+                || short.is_some_and(|short| option.strip_prefix('-') == Some(&short.to_string()))
+        })
+    };
+    let mut kept: Vec<(Option<usize>, Vec<String>)> = Vec::new();
+    let mut words = split.into_iter();
+    while let Some(word) = words.next() {
+        let option = canonical(&word);
+        if option.is_some() {
+            kept.retain(|(other, _)| *other != option);
+        }
+        let value = option.and_then(|_| words.next());
+        kept.push((option, [word].into_iter().chain(value).collect()));
+    }
+    kept.into_iter().flat_map(|(_, words)| words).collect()
 }
 
 #[cfg(test)]
@@ -249,6 +288,14 @@ mod tests {
         assert_eq!(arguments.vrrp_pid, Some("/run/v.pid".into()));
         assert_eq!(arguments.pid, Some("/run/p.pid".into()));
         assert_eq!(arguments.log_facility.as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn the_last_of_an_option_given_twice_wins() {
+        let arguments = read("-f /etc/a -D -p /run/a -D --use-file=/etc/b -p/run/b");
+        assert_eq!(arguments.use_file, Some("/etc/b".into()));
+        assert_eq!(arguments.pid, Some("/run/b".into()));
+        assert!(arguments.log_detail);
     }
 
     #[test]

@@ -340,6 +340,10 @@ fn configuration_file(arguments: &Arguments) -> PathBuf {
 /// `-t`: tells what is wrong, where it was asked to, and exits with the contract's code.
 fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Failed> {
     let diagnostics = &loaded.diagnostics;
+    if arguments.dump_conf {
+        // The defaults of what is not said, as comments, where detail is asked for.
+        print!("{}", config::print(&loaded.model, arguments.log_detail));
+    }
     match &arguments.config_test_to {
         Some(path) => {
             let lines = diagnostics.iter().map(|finding| diagnostics.one_line(finding) + "\n");
