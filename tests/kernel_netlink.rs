@@ -167,7 +167,9 @@ impl Bench {
     /// Turns until nothing has come for a while, and gives all facts.
     fn settle(&mut self) -> Vec<Fact> {
         let mut idle = 0;
+        let end = Instant::now() + PATIENCE;
         while idle < 50 {
+            assert!(Instant::now() < end, "it never comes to rest; {:?}", self.host.counters());
             let before = (self.host.counters(), self.facts.len());
             self.turn();
             self.rest();
@@ -631,5 +633,71 @@ fn leftovers_of_a_crash_are_removed_and_nothing_else() {
         assert!(facts.contains(&Fact::LeftoversRemoved { removed: 5 }), "{facts:?}");
         assert!(facts.contains(&Fact::Set { owner: 1 }), "{facts:?}");
         assert_eq!(shown_ipv4("eth"), ["10.9.0.1/32", "192.0.2.1/24"]);
+    });
+}
+
+#[test]
+fn refusals_that_overrun_the_command_socket_are_all_told() {
+    in_namespace(|| {
+        veth_pair();
+        let mut bench = Bench::synchronised(&["eth"]);
+        bench.settle();
+        // No answer is read before all four batches have been sent, and few fit in the queue.
+        bench.command.set_rx_buf_sz(4096).expect("buffer");
+        let mut addresses = many(400);
+        for address in addresses.iter_mut().step_by(2) {
+            address.prefix_len = 77;
+        }
+        bench.host.set(3, &addresses);
+        let facts = bench.settle();
+        assert!(bench.host.counters().answers_lost > 0);
+        let refused = facts.iter().filter(|fact| matches!(fact, Fact::Refused { .. })).count();
+        assert_eq!((refused, facts.last()), (200, Some(&Fact::Set { owner: 3 })));
+        assert_eq!(shown_ipv4("eth").len(), 200);
+    });
+}
+
+#[test]
+fn ipv6_addresses_that_went_down_with_their_link_come_back_up_with_it() {
+    in_namespace(|| {
+        veth_pair();
+        let mut bench = Bench::synchronised(&["eth"]);
+        let address = virtual_address(IpAddr::V6("2001:db8::7".parse().unwrap()), 64);
+        bench.host.set(3, [&address]);
+        bench.settle();
+        ip("link set eth down");
+        let facts = bench.settle();
+        assert!(facts.iter().all(|fact| matches!(fact, Fact::Link(_))), "{facts:?}");
+        assert!(!bench.host.is_present(&address));
+        ip("link set eth up");
+        bench.wait("set again", |fact| *fact == Fact::Set { owner: 3 });
+        assert!(shown("eth").iter().any(|info| info["local"] == "2001:db8::7"));
+    });
+}
+
+#[test]
+fn a_link_that_moves_to_another_namespace_is_gone() {
+    in_namespace(|| {
+        veth_pair();
+        let mut bench = Bench::synchronised(&["eth"]);
+        bench.host.set(3, &many(3));
+        bench.settle();
+        // Another namespace, which lasts as long as its only process.
+        let mut other =
+            Command::new("unshare").args(["--net", "cat"]).stdin(Stdio::piped()).spawn();
+        let other = other.as_mut().expect("unshare(1)");
+        let own = std::fs::read_link("/proc/thread-self/ns/net").expect("/proc");
+        let theirs = || std::fs::read_link(format!("/proc/{}/ns/net", other.id())).ok();
+        let end = Instant::now() + PATIENCE;
+        while theirs().is_none_or(|theirs| theirs == own) {
+            assert!(Instant::now() < end, "unshare(1) makes no namespace");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ip(&format!("link set eth netns {}", other.id()));
+        drop(other.stdin.take());
+        bench.wait_link("gone", |facts| facts.is_none());
+        let facts = bench.settle();
+        assert!(!facts.iter().any(|fact| matches!(fact, Fact::AddressLost { .. })), "{facts:?}");
+        assert!(other.wait().expect("it ends").success());
     });
 }

@@ -75,6 +75,9 @@ pub(super) struct Conversation {
     /// The command socket's port, learnt from what the kernel answers to it.
     port: Option<NonZeroU32>,
     pub(super) batches: ArrayVec<Batch, WINDOW>,
+    /// Batches some of whose answers are lost. Those that are read nonetheless still count: were
+    /// they ignored, as many refusals as overrun the socket once would do so for ever.
+    pub(super) doubtful: ArrayVec<Batch, WINDOW>,
     pub(super) dump: Dump,
     /// The running dump is not enough: another is wanted behind it.
     pub(super) again: bool,
@@ -89,6 +92,7 @@ impl Conversation {
             last_seq: 0,
             port: None,
             batches: ArrayVec::new(),
+            doubtful: ArrayVec::new(),
             dump: Dump::Wanted { urgent: true },
             again: false,
             command: Barrier::None,
@@ -133,10 +137,28 @@ impl Conversation {
 
     /// Which batch a request was in, and which of it.
     pub(super) fn find(&self, seq: u32) -> Option<(usize, usize)> {
-        self.batches.iter().enumerate().find_map(|(number, batch)| {
-            let offset = seq.wrapping_sub(batch.first_seq) as usize;
-            (offset < batch.entries.len()).then_some((number, offset))
-        })
+        let found = |(number, batch): (usize, &Batch)| Some((number, batch.find(seq)?));
+        self.batches.iter().enumerate().find_map(found)
+    }
+
+    /// The request of that number, if it is waited for in a batch some of whose answers are lost.
+    pub(super) fn take_doubtful(&mut self, seq: u32) -> Option<EntryId> {
+        let mut found =
+            self.doubtful.iter_mut().filter_map(|batch| Some((batch.find(seq)?, batch)));
+        let (offset, batch) = found.next()?;
+        batch.entries.get_mut(offset)?.take()
+    }
+
+    /// The oldest batch will never be answered in full.
+    pub(super) fn doubt_oldest(&mut self) -> Option<&Batch> {
+        if self.batches.is_empty() {
+            return None;
+        }
+        if self.doubtful.is_full() {
+            self.doubtful.remove(0);
+        }
+        self.doubtful.push(self.batches.remove(0));
+        self.doubtful.last()
     }
 
     /// A dump is wanted when the time is convenient.
@@ -146,6 +168,13 @@ impl Conversation {
             Dump::Wanted { .. } | Dump::Busy => {}
             Dump::Running { .. } | Dump::Halfway => self.again = true,
         }
+    }
+}
+
+impl Batch {
+    fn find(&self, seq: u32) -> Option<usize> {
+        let offset = seq.wrapping_sub(self.first_seq) as usize;
+        (offset < self.entries.len()).then_some(offset)
     }
 }
 

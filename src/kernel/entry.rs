@@ -263,7 +263,7 @@ impl Entry {
 
     /// The kernel's answer, 0 or a positive `errno(3)`; `None` if it isn't waited for.
     pub(super) fn answered(&mut self, seq: u32, error: i32) -> Option<Outcome> {
-        let flight = self.flight.take_if(|flight| flight.seq == seq && !flight.lost)?;
+        let flight = self.flight.take_if(|flight| flight.seq == seq)?;
         let mut outcome = Outcome::default();
         let to_come = !flight.echoed && !flight.deaf;
         let echo = (to_come && self.address.ip.is_ipv4()).then_some(seq);
@@ -313,7 +313,7 @@ impl Entry {
         Some(outcome)
     }
 
-    /// The answer to the request in flight is lost: a dump will tell.
+    /// The answer to the request in flight may be lost: then a dump will tell.
     pub(super) fn answer_lost(&mut self) {
         if let Some(flight) = &mut self.flight {
             flight.lost = true;

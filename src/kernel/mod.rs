@@ -299,9 +299,7 @@ impl Host {
     /// next request: nothing here does.
     pub fn on_command_lost(&mut self) {
         self.counters.answers_lost += 1;
-        for batch in std::mem::take(&mut self.conversation.batches) {
-            self.batch_lost(&batch);
-        }
+        while self.doubt_oldest_batch() {}
         self.mirror.end_dump();
         self.conversation.dump = Dump::Wanted { urgent: true };
         self.conversation.again = false;
@@ -575,37 +573,48 @@ impl Host {
             return self.on_dump_refused(error);
         }
         let Some((number, offset)) = self.conversation.find(seq) else {
+            if let Some(id) = self.conversation.take_doubtful(seq) {
+                self.on_request_answered(id, seq, error);
+            }
             return;
         };
         // Answers come in order: a batch before this one will never have its own.
         for _ in 0..number {
-            let batch = self.conversation.batches.remove(0);
-            self.batch_lost(&batch);
+            self.doubt_oldest_batch();
             self.conversation.want_dump();
         }
         let Some(batch) = self.conversation.batches.first_mut() else {
             return;
         };
         let last = offset + 1 == batch.entries.len();
-        if let Some(id) = batch.entries.get_mut(offset).and_then(Option::take) {
-            let harmless = matches!(error, 0 | libc::EEXIST | libc::EADDRNOTAVAIL);
-            self.counters.refusals += u64::from(!harmless);
-            self.reconciler.answered(id, seq, error, &mut self.facts);
+        let id = batch.entries.get_mut(offset).and_then(Option::take);
+        if let Some(id) = id {
+            self.on_request_answered(id, seq, error);
         }
         if last {
             let batch = self.conversation.batches.remove(0);
             for (seq, id) in (batch.first_seq..).zip(batch.entries) {
                 if let Some(id) = id {
-                    self.reconciler.answered(id, seq, 0, &mut self.facts);
+                    self.on_request_answered(id, seq, 0);
                 }
             }
         }
     }
 
-    fn batch_lost(&mut self, batch: &Batch) {
+    fn on_request_answered(&mut self, id: EntryId, seq: u32, error: i32) {
+        let harmless = matches!(error, 0 | libc::EEXIST | libc::EADDRNOTAVAIL);
+        self.counters.refusals += u64::from(!harmless);
+        self.reconciler.answered(id, seq, error, &mut self.facts);
+    }
+
+    fn doubt_oldest_batch(&mut self) -> bool {
+        let Some(batch) = self.conversation.doubt_oldest() else {
+            return false;
+        };
         for &id in batch.entries.iter().flatten() {
             self.reconciler.answer_lost(id);
         }
+        true
     }
 
     fn write_batch(&mut self, writer: &mut Writer<'_>) {

@@ -312,3 +312,190 @@ fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
 pub(super) const fn aligned(len: usize) -> usize {
     len.saturating_add(3) & !3
 }
+
+#[cfg(all(test, target_endian = "little"))]
+mod tests {
+    use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+    use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::model;
+
+    const NEWLINK: &[u8] = include_bytes!("recorded/newlink.bin");
+    const DELLINK: &[u8] = include_bytes!("recorded/dellink.bin");
+    const NEWADDR: &[u8] = include_bytes!("recorded/newaddr.bin");
+    const NEWADDR_PEER: &[u8] = include_bytes!("recorded/newaddr-peer.bin");
+    const NEWADDR_IPV6: &[u8] = include_bytes!("recorded/newaddr-ipv6.bin");
+
+    fn contents(datagram: &[u8]) -> Vec<Content<'_>> {
+        messages(datagram).map(|message| message.content).collect()
+    }
+
+    /// The one link of a datagram.
+    fn link_of(datagram: &[u8]) -> Link<'_> {
+        match contents(datagram)[..] {
+            [Content::Link(link)] => link,
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    /// The start of an attribute of that type in a message with a header of `header` bytes.
+    fn find_attribute(datagram: &[u8], header: usize, kind: u16) -> usize {
+        let mut at = 16 + header;
+        loop {
+            let field = |at: usize| u16::from_ne_bytes([datagram[at], datagram[at + 1]]);
+            if field(at + 2) == kind {
+                return at;
+            }
+            at += aligned(field(at).into());
+        }
+    }
+
+    #[test]
+    fn a_real_link_is_read() {
+        let link = link_of(NEWLINK);
+        assert_eq!(link.name, Some(&b"eth"[..]));
+        assert_eq!(link.mtu, Some(1500));
+        assert_eq!(link.address.map(<[u8]>::len), Some(6));
+        assert_eq!(link.hardware, libc::ARPHRD_ETHER);
+        assert_eq!(link.flags & libc::IFF_UP as u32, 0);
+        assert_eq!(contents(DELLINK), [Content::LinkGone(link.ifindex)]);
+    }
+
+    #[test]
+    fn real_addresses_are_read() {
+        let read = |datagram| match contents(datagram)[..] {
+            [Content::Address(address)] => address,
+            ref other => panic!("{other:?}"),
+        };
+        let address = read(NEWADDR);
+        assert_eq!((address.ip, address.prefix_len), ([192, 0, 2, 1].into(), 24));
+        assert_eq!((address.peer, address.scope), (None, Scope::GLOBAL));
+        assert_ne!(address.flags & libc::IFA_F_PERMANENT, 0);
+        let address = read(NEWADDR_PEER);
+        assert_eq!(address.ip, IpAddr::from([192, 0, 2, 2]));
+        assert_eq!(address.peer, Some([192, 0, 2, 9].into()));
+        let address = read(NEWADDR_IPV6);
+        assert_eq!(address.ip, "2001:db8::1".parse::<IpAddr>().unwrap());
+        assert_eq!((address.prefix_len, address.peer), (64, None));
+    }
+
+    #[test]
+    fn a_datagram_may_hold_several_messages() {
+        let datagram = [NEWLINK, NEWADDR, DELLINK].concat();
+        let kinds = contents(&datagram);
+        let as_expected =
+            matches!(kinds[..], [Content::Link(_), Content::Address(_), Content::LinkGone(_)]);
+        assert!(as_expected, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_broken_header_ends_the_datagram_and_nothing_before_it() {
+        for len in [0u32, 15, u32::MAX, NEWADDR.len() as u32 + 1] {
+            let mut broken = NEWADDR.to_vec();
+            broken[..4].copy_from_slice(&len.to_ne_bytes());
+            let datagram = [NEWLINK, &broken].concat();
+            let mut messages = messages(&datagram);
+            assert_eq!(messages.by_ref().count(), 1);
+            assert!(messages.broken());
+        }
+    }
+
+    #[test]
+    fn a_broken_attribute_does_not_lose_the_link() {
+        for kind in [libc::IFLA_ADDRESS, libc::IFLA_MTU] {
+            let at = find_attribute(NEWLINK, 16, kind);
+            for len in [0u16, 3, 5, u16::MAX] {
+                let mut datagram = NEWLINK.to_vec();
+                datagram[at..at + 2].copy_from_slice(&len.to_ne_bytes());
+                assert_eq!(link_of(&datagram).ifindex, link_of(NEWLINK).ifindex, "{kind} {len}");
+            }
+        }
+        let mut datagram = DELLINK.to_vec();
+        datagram[32..36].fill(0xff);
+        assert_eq!(contents(&datagram), [Content::LinkGone(link_of(NEWLINK).ifindex)]);
+    }
+
+    #[test]
+    fn an_mtu_of_an_odd_length_is_passed_over() {
+        let at = find_attribute(NEWLINK, 16, libc::IFLA_MTU);
+        let mut datagram = NEWLINK.to_vec();
+        datagram[at..at + 2].copy_from_slice(&6u16.to_ne_bytes());
+        let link = link_of(&datagram);
+        assert_eq!((link.mtu, link.name), (None, Some(&b"eth"[..])));
+    }
+
+    #[test]
+    fn what_is_no_business_of_ours_is_ignored() {
+        let with = |change: &dyn Fn(&mut LinkMessage)| {
+            let mut link = LinkMessage::default();
+            link.header.index = 7;
+            link.attributes.push(LinkAttribute::IfName("eth0".into()));
+            change(&mut link);
+            model::message(RouteNetlinkMessage::DelLink(link), 0, 0, 0)
+        };
+        assert_eq!(contents(&with(&|_| {})), [Content::LinkGone(IfIndex(7))]);
+        // A port has left its bridge.
+        let left = with(&|link| link.header.interface_family = AddressFamily::Bridge);
+        assert_eq!(contents(&left), [Content::Other]);
+        let mut wireless = with(&|link| link.attributes.push(LinkAttribute::Carrier(1)));
+        let at = find_attribute(&wireless, 16, libc::IFLA_CARRIER);
+        wireless[at + 2..at + 4].copy_from_slice(&libc::IFLA_WIRELESS.to_ne_bytes());
+        assert_eq!(contents(&wireless), [Content::Other]);
+        wireless[at + 2..at + 4].copy_from_slice(&IFLA_TARGET_NETNSID.to_ne_bytes());
+        assert_eq!(contents(&wireless), [Content::Other]);
+        assert_eq!(contents(&with(&|link| link.header.index = 0)), [Content::Broken]);
+    }
+
+    #[test]
+    fn answers_and_ends_are_read() {
+        assert_eq!(contents(&model::answer(9, libc::EEXIST, 3)), [Content::Answer(libc::EEXIST)]);
+        let mut done = model::answer(9, 0, 3);
+        done[4] = libc::NLMSG_DONE as u8;
+        done[6] = NLM_F_DUMP_INTR as u8;
+        let (seq, port, interrupted, content) = (9, 3, true, Content::Done(0));
+        let expected = Message { seq, port, interrupted, content };
+        assert_eq!(messages(&done).next(), Some(expected));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut messages = messages(&bytes);
+            prop_assert!(messages.by_ref().count() <= bytes.len() / 16);
+        }
+
+        /// Whatever happens to the bytes behind the fixed part, the message is still seen.
+        #[test]
+        fn a_mutated_link_is_still_a_link(
+            changes in prop::collection::vec((32..NEWLINK.len(), any::<u8>()), 1..40),
+        ) {
+            let mut datagram = NEWLINK.to_vec();
+            for (at, byte) in changes {
+                datagram[at] = byte;
+            }
+            match contents(&datagram)[..] {
+                [Content::Link(link)] => prop_assert_eq!(link.ifindex, link_of(NEWLINK).ifindex),
+                // An attribute may have turned into one of those that make it none of ours.
+                [Content::Other] => {}
+                ref other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        #[test]
+        fn mutated_datagrams_are_survived(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+            len in any::<prop::sample::Index>(),
+        ) {
+            let mut datagram = [NEWADDR, NEWLINK, NEWADDR_IPV6, NEWADDR_PEER, DELLINK].concat();
+            for (at, byte) in changes {
+                let at = at.index(datagram.len());
+                datagram[at] = byte;
+            }
+            datagram.truncate(len.index(datagram.len()));
+            let mut messages = messages(&datagram);
+            prop_assert!(messages.by_ref().count() <= datagram.len() / 16);
+        }
+    }
+}

@@ -504,7 +504,7 @@ impl Reconciler {
         self.conclude(id, outcome, facts);
     }
 
-    /// The answer to the request in flight for this entry is lost: a dump will tell.
+    /// The answer to the request in flight for this entry may be lost: then a dump will tell.
     pub(super) fn answer_lost(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get_mut(id.index()) {
             entry.answer_lost();

@@ -183,3 +183,156 @@ impl<'a> Writer<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
+    use netlink_packet_route::address::{
+        AddressAttribute, AddressFlags, AddressMessage, CacheInfo,
+    };
+    use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+    use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+    use super::*;
+    use crate::base::{Label, LinkId, Scope};
+
+    /// What the crate makes of a request.
+    fn encoded(request: NetlinkPayload<RouteNetlinkMessage>, flags: i32, seq: u32) -> Vec<u8> {
+        let mut header = NetlinkHeader::default();
+        header.flags = flags as u16;
+        header.sequence_number = seq;
+        let mut message = NetlinkMessage::new(header, request);
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        bytes
+    }
+
+    /// What we make of it.
+    fn written(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+        let mut buffer = [0xaa; 1024];
+        let mut writer = Writer::new(&mut buffer);
+        write(&mut writer);
+        let len = writer.len();
+        buffer[..len].to_vec()
+    }
+
+    fn inner(request: RouteNetlinkMessage) -> NetlinkPayload<RouteNetlinkMessage> {
+        NetlinkPayload::InnerMessage(request)
+    }
+
+    fn address(ip: IpAddr, prefix_len: u8) -> VirtualAddress {
+        VirtualAddress {
+            ip,
+            prefix_len,
+            link: LinkId(0),
+            broadcast: None,
+            label: None,
+            scope: Scope::GLOBAL,
+        }
+    }
+
+    fn message(address: &VirtualAddress, index: u32) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.family = match address.ip {
+            IpAddr::V4(_) => AddressFamily::Inet,
+            IpAddr::V6(_) => AddressFamily::Inet6,
+        };
+        message.header.prefix_len = address.prefix_len;
+        message.header.scope = address.scope.0.into();
+        message.header.index = index;
+        message.attributes =
+            vec![AddressAttribute::Local(address.ip), AddressAttribute::Address(address.ip)];
+        message
+    }
+
+    const ADD: i32 = libc::NLM_F_REQUEST | libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+
+    #[test]
+    fn additions_are_as_the_crate_writes_them() {
+        // Labels of all lengths, because of the padding.
+        for len in 0..=15 {
+            let mut it = address([192, 0, 2, 1].into(), 24);
+            it.broadcast = Some(Ipv4Addr::new(192, 0, 2, 255));
+            it.label = (len > 0).then(|| Label::from(&"eth1:virtuallll"[..len]).unwrap());
+            it.scope = Scope::LINK;
+            let mut expected = message(&it, 7);
+            expected.attributes.push(AddressAttribute::Broadcast(Ipv4Addr::new(192, 0, 2, 255)));
+            if let Some(label) = &it.label {
+                expected.attributes.push(AddressAttribute::Label(label.to_string()));
+            }
+            let expected = encoded(inner(RouteNetlinkMessage::NewAddress(expected)), ADD, 3);
+            assert_eq!(written(|writer| writer.add(3, IfIndex(7), &it)), expected);
+            assert!(expected.len() <= LONGEST);
+        }
+    }
+
+    #[test]
+    fn ipv6_additions_are_as_the_crate_writes_them() {
+        for prefix_len in [64, 128] {
+            let it = address("2001:db8::1".parse().unwrap(), prefix_len);
+            let mut expected = message(&it, 7);
+            expected.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+            if prefix_len == 128 {
+                let mut lifetime = CacheInfo::default();
+                lifetime.ifa_valid = u32::MAX;
+                expected.attributes.push(AddressAttribute::CacheInfo(lifetime));
+            }
+            let expected = encoded(inner(RouteNetlinkMessage::NewAddress(expected)), ADD, 3);
+            assert_eq!(written(|writer| writer.add(3, IfIndex(7), &it)), expected);
+            assert!(expected.len() <= LONGEST);
+        }
+    }
+
+    #[test]
+    fn deletions_are_as_the_crate_writes_them() {
+        for (ip, prefix_len) in [("192.0.2.1", 24), ("2001:db8::1", 128)] {
+            let it = address(ip.parse().unwrap(), prefix_len);
+            let expected = inner(RouteNetlinkMessage::DelAddress(message(&it, 7)));
+            let expected = encoded(expected, libc::NLM_F_REQUEST, 3);
+            assert_eq!(written(|writer| writer.delete(3, IfIndex(7), &it)), expected);
+        }
+    }
+
+    #[test]
+    fn dumps_and_barriers_are_as_the_crate_writes_them() {
+        let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
+        let mut links = LinkMessage::default();
+        links.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let links = encoded(inner(RouteNetlinkMessage::GetLink(links)), flags, 5);
+        assert_eq!(written(|writer| writer.dump_links(5)), links);
+        let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let addresses = encoded(inner(addresses), flags, 5);
+        assert_eq!(written(|writer| writer.dump_addresses(5)), addresses);
+        let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
+        assert_eq!(written(|writer| writer.nothing(5)), encoded(NetlinkPayload::Noop, flags, 5));
+    }
+
+    #[test]
+    fn only_the_last_of_a_batch_asks_for_an_answer() {
+        let it = address([192, 0, 2, 1].into(), 24);
+        let bytes = written(|writer| {
+            writer.add(1, IfIndex(7), &it);
+            writer.delete(2, IfIndex(7), &it);
+            writer.ask_for_ack();
+        });
+        let first = encoded(inner(RouteNetlinkMessage::NewAddress(message(&it, 7))), ADD, 1);
+        let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
+        let last = encoded(inner(RouteNetlinkMessage::DelAddress(message(&it, 7))), flags, 2);
+        assert_eq!(bytes, [first, last].concat());
+    }
+
+    #[test]
+    fn a_small_buffer_says_so_and_is_not_overrun() {
+        let it = address([192, 0, 2, 1].into(), 24);
+        let mut buffer = [0; LONGEST + 50];
+        let mut writer = Writer::new(&mut buffer);
+        assert!(writer.has_room());
+        writer.add(1, IfIndex(7), &it);
+        assert!(writer.has_room());
+        writer.add(2, IfIndex(7), &it);
+        assert!(!writer.has_room());
+    }
+}
