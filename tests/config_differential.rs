@@ -281,7 +281,7 @@ fn ours(loaded: &Loaded, configuration: &Configuration, router: &RouterParams) -
         Preempt::After(delay) => {
             say("Preempt", "enabled".to_owned());
             if !delay.is_zero() {
-                say("Preempt delay", format!("{} secs", delay));
+                say("Preempt delay", format!("{delay} secs"));
             }
         }
     }
@@ -326,7 +326,7 @@ fn ours(loaded: &Loaded, configuration: &Configuration, router: &RouterParams) -
             say(name, format!("{}, uid:gid 0:0", argv.join(" ")));
         }
     }
-    let peers: Vec<_> = section.lines(instance::UNICAST_PEER).map(|entry| peer(entry)).collect();
+    let peers: Vec<_> = section.lines(instance::UNICAST_PEER).map(peer).collect();
     if !peers.is_empty() {
         say("Unicast Peer", peers.join("\n"));
         say("Unicast TTL", section.int(instance::UNICAST_TTL).unwrap_or(255).to_string());

@@ -185,10 +185,13 @@ fn definitions_that_multiply_have_an_end() {
     }
 }
 
+/// A name, and what makes a file of a size.
+type Family = (&'static str, Box<dyn Fn(usize) -> String>);
+
 /// What it costs must grow with the size of a file and no faster, whatever is wrong with it.
 #[test]
 fn work_is_linear() {
-    let families: Vec<(&str, Box<dyn Fn(usize) -> String>)> = vec![
+    let families: Vec<Family> = vec![
         (
             "instances",
             Box::new(|n| {

@@ -578,6 +578,15 @@ impl<'f> Reader<'f> {
         let mut extra = statement.words().skip(expected);
         let Some((text, first)) = extra.next() else { return };
         let last = extra.last().map_or(first.span, |(_, word)| word.span);
+        if keyword.shape == Shape::Flag && value::bool_of(text) == Some(false) {
+            let name = keyword.name;
+            let message = format!("`{name}` takes no value: `{name} {text}` switches it on too");
+            let finding = Diagnostic::new(codes::EXTRA_WORDS, first.span.to(last), message)
+                .label("ignored")
+                .help("remove the line to switch it off");
+            self.tell(statement, finding);
+            return;
+        }
         let message = format!("`{text}` has no meaning after `{}`", keyword.name);
         let finding = Diagnostic::new(codes::EXTRA_WORDS, first.span.to(last), message)
             .label("ignored")

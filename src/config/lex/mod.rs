@@ -49,6 +49,7 @@ enum Frame {
     File {
         id: FileId,
         at: usize,
+        new: bool,
         directory: Rc<Path>,
         path: PathBuf,
         check: IncludeCheck,
@@ -183,9 +184,8 @@ impl<'a> Preprocessor<'a> {
                 format!("`{shown}` isn't UTF-8; each byte that isn't is read as `\u{fffd}`");
             self.findings.push(Diagnostic::new(codes::NOT_UTF8, span, message));
         }
-        self.opened.push(shown.into());
         let directory = path.parent().unwrap_or(Path::new("")).into();
-        self.frames.push(Frame::File { id, at: 0, directory, path: path.into(), check });
+        self.frames.push(Frame::File { id, at: 0, new: true, directory, path: path.into(), check });
         self.context = None;
     }
 
@@ -194,9 +194,12 @@ impl<'a> Preprocessor<'a> {
         loop {
             let Some(frame) = self.frames.last_mut() else { return false };
             match frame {
-                Frame::File { id, at, .. } => {
+                Frame::File { id, at, new, .. } => {
                     let Some(file) = self.sources.file(*id) else { return false };
                     let rest = file.text().get(*at..).unwrap_or_default();
+                    if std::mem::take(new) {
+                        self.opened.push(file.name().into());
+                    }
                     if !rest.is_empty() {
                         let length = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
                         let start = file.span(*at, *at);
@@ -216,7 +219,8 @@ impl<'a> Preprocessor<'a> {
                             let span = TextSpan { end: span.end.min(span.start + 40), ..span };
                             self.findings.push(
                                 Diagnostic::new(codes::BAD_LINE, span, what)
-                                    .label("the line is left out"),
+                                    .label("the line is left out")
+                                    .help("shorten it, or split it into several"),
                             );
                             continue;
                         }
@@ -347,7 +351,9 @@ impl<'a> Preprocessor<'a> {
         }
         if name.starts_with('_') && self.predefined(&name, "").is_some() {
             let message = format!("`${name}` is predefined and can't be set");
-            self.findings.push(Diagnostic::new(codes::BAD_DEFINITION, span, message));
+            self.findings.push(
+                Diagnostic::new(codes::BAD_DEFINITION, span, message).help("choose another name"),
+            );
             return;
         }
         self.definitions.write(&name, span, Definition { lines: lines.into(), several });
@@ -484,7 +490,8 @@ impl<'a> Preprocessor<'a> {
                 format!("`${name}` is a definition of several lines and must end the line");
             self.findings.push(
                 Diagnostic::new(codes::MULTILINE_NOT_ALONE, span, message)
-                    .label("the line is left out"),
+                    .label("the line is left out")
+                    .help("move what follows it to a line of its own, or into the definition"),
             );
             return false;
         }
@@ -591,6 +598,9 @@ impl<'a> Preprocessor<'a> {
         if let Some(near) = self.findings.nearest(name, self.definitions.names().chain(predefined))
         {
             finding = finding.help(format!("did you mean `${near}`?"));
+        } else {
+            finding =
+                finding.help(format!("define it with `${name}=…` if it is meant to be replaced"));
         }
         self.findings.push_undefined(span, finding);
     }
