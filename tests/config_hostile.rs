@@ -1,5 +1,7 @@
 //! Whatever the bytes are: no panic, no cascade of work, and what was understood can be printed
 //! and read back.
+//!
+//! `FUZZ_ROUNDS=100 FUZZ_SEED=7 cargo test --release --test config_hostile` looks further.
 
 use std::path::Path;
 
@@ -20,6 +22,13 @@ impl Chance {
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
+}
+
+/// A generator with a seed of its own for each test, and how often more than usual to try.
+fn chance(test: u64) -> (Chance, usize) {
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let rounds = number("FUZZ_ROUNDS").unwrap_or(1) as usize;
+    (Chance(number("FUZZ_SEED").unwrap_or(0) << 8 | test), rounds)
 }
 
 fn load(bytes: &[u8], limits: Limits) -> Loaded {
@@ -130,8 +139,8 @@ fn mutate(text: &[u8], chance: &mut Chance) -> Vec<u8> {
 
 #[test]
 fn random_bytes_are_survived() {
-    let mut chance = Chance(1);
-    for _ in 0..600 {
+    let (mut chance, rounds) = chance(1);
+    for _ in 0..600 * rounds {
         let length = chance.below(300);
         let bytes: Vec<u8> = (0..length).map(|_| chance.next() as u8).collect();
         survive(&bytes);
@@ -140,8 +149,8 @@ fn random_bytes_are_survived() {
 
 #[test]
 fn random_pieces_of_the_language_are_survived() {
-    let mut chance = Chance(2);
-    for _ in 0..3000 {
+    let (mut chance, rounds) = chance(2);
+    for _ in 0..3000 * rounds {
         let count = chance.below(40);
         let text: String = (0..count).map(|_| PIECES[chance.below(PIECES.len())]).collect();
         survive(text.as_bytes());
@@ -151,9 +160,9 @@ fn random_pieces_of_the_language_are_survived() {
 #[test]
 fn damaged_configurations_are_survived() {
     let corpus = corpus();
-    let mut chance = Chance(3);
+    let (mut chance, rounds) = chance(3);
     for text in &corpus {
-        for _ in 0..30 {
+        for _ in 0..30 * rounds {
             survive(&mutate(text, &mut chance));
         }
     }
@@ -185,10 +194,12 @@ fn definitions_that_multiply_have_an_end() {
     }
 }
 
+/// A name, and what makes a file of a size.
+type Family = (&'static str, Box<dyn Fn(usize) -> String>);
+
 /// What it costs must grow with the size of a file and no faster, whatever is wrong with it.
 #[test]
 fn work_is_linear() {
-    type Family = (&'static str, Box<dyn Fn(usize) -> String>);
     let families: Vec<Family> = vec![
         (
             "instances",

@@ -101,3 +101,54 @@ fn one_fault_is_told_once_and_the_rest_lives() {
         assert!(names.contains(&"B".into()), "{text}: {names:?}");
     }
 }
+
+#[test]
+fn files_that_are_no_text_are_told() {
+    let missing =
+        config::load(Path::new("/nowhere.conf"), &MemoryFiles::new(), &Options::default());
+    assert!(missing.configuration.is_none() && missing.diagnostics.exit_code() == 4);
+    assert!(lines(&missing)[0].starts_with("error[E001]: can't read `/nowhere.conf`"));
+
+    let files = MemoryFiles::new().with("latin1.conf", &b"# M\xfcller\nglobal_defs {\n}\n"[..]);
+    let latin1 = config::load(Path::new("latin1.conf"), &files, &Options::default());
+    assert!(
+        lines(&latin1)[0].starts_with("latin1.conf:1:4: warning[W009]"),
+        "{:?}",
+        lines(&latin1)
+    );
+    assert_eq!(latin1.diagnostics.exit_code(), 0);
+
+    let files = MemoryFiles::new().with("endless.conf", "~SEQ(A, 0, 4000000000) x\n");
+    let limits = config::Limits { lines: 1000, ..config::Limits::default() };
+    let options = Options { limits, ..Options::default() };
+    let endless = config::load(Path::new("endless.conf"), &files, &options);
+    assert!(lines(&endless).iter().any(|line| line.contains("error[E002]")));
+    assert!(endless.configuration.is_none());
+}
+
+#[test]
+fn files_that_are_included_count_where_they_are_included() {
+    let files = MemoryFiles::new()
+        .with("/c/main.conf", "include conf.d/*.conf\nglobal_defs {\n include {one,two}.inc\n}\n")
+        .with("/c/conf.d/b.conf", "vrrp_instance B {\n prioritty 5\n}\n")
+        .with("/c/conf.d/a.conf", "vrrp_instance A {\n include inner\n}\n")
+        .with("/c/conf.d/inner", "virtual_router_id 3\ninterface ${_PWD}\n")
+        .with("/c/one.inc", "router_id one\n");
+    let loaded = config::load(Path::new("/c/main.conf"), &files, &Options::default());
+    let opened: Vec<&str> = loaded.files.iter().map(|file| &**file).collect();
+    assert_eq!(
+        opened,
+        ["/c/main.conf", "/c/conf.d/a.conf", "/c/conf.d/inner", "/c/conf.d/b.conf", "/c/one.inc"]
+    );
+    let told = lines(&loaded);
+    assert!(
+        told.iter().any(|line| line.starts_with("/c/conf.d/b.conf:2:2: warning[W020]")),
+        "{told:#?}"
+    );
+    assert!(
+        told.iter().any(|line| line.starts_with("/c/conf.d/inner:2:11: error[E036]")),
+        "{told:#?}"
+    );
+    assert!(told.iter().any(|line| line.contains("note[N008]: no file matches `/c/two.inc`")));
+    assert_eq!(loaded.configuration.unwrap().global.router_id.as_deref(), Some("one"));
+}

@@ -151,6 +151,15 @@ fn the_manual_and_the_keyword_table_agree() {
 }
 
 #[test]
+fn the_manual_explains_every_code() {
+    let manual = manual();
+    for code in viprd::config::diagnostic::codes::ALL {
+        let entry = format!(".It {}\n{}\n", code.id, code.title);
+        assert!(manual.contains(&entry), "the manual lacks {entry}");
+    }
+}
+
+#[test]
 fn the_manual_is_well_formed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/viprd.conf.5");
     let Ok(lint) = Command::new("mandoc").args(["-T", "lint", "-W", "style"]).arg(path).output()

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use viprd::config::{self, Loaded, MemoryFiles, Options, Severity};
+use viprd::config::{self, Files, Loaded, MemoryFiles, Options, OsFiles, Severity};
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/config/wrong")
@@ -89,4 +89,22 @@ fn there_are_enough_of_them_and_each_says_where_what_and_how() {
     let count = names.len();
     assert!(quoted * 100 >= count * 95, "only {quoted} of {count} quote the word");
     assert!(helped * 100 >= count * 95, "only {helped} of {count} tell a way out");
+}
+
+#[test]
+fn every_code_has_an_example() {
+    // The file can't be read, is too large, or isn't text: see config_load.rs. And more than 32 stray
+    // braces, which are 32 faults before.
+    let elsewhere = ["E001", "E002", "W009", "E029"];
+    let golden = directory().parent().unwrap().to_owned();
+    let mut said = String::new();
+    for pattern in ["wrong/*.txt", "valid/*.said"] {
+        for path in OsFiles.glob(&golden.join(pattern).to_string_lossy()) {
+            said += &fs::read_to_string(path).unwrap();
+        }
+    }
+    for code in config::diagnostic::codes::ALL {
+        let seen = said.contains(&format!("[{}]", code.id));
+        assert!(seen != elsewhere.contains(&code.id), "{}: {}", code.id, code.title);
+    }
 }

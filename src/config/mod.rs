@@ -44,8 +44,8 @@ const MAX_LINE: usize = 1 << 16;
 /// How much a configuration may come to, so that definitions that multiply without end have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Lines, those of definitions counted as often as they are used. The default is enough for a
-    /// million virtual routers.
+    /// Lines, those of definitions counted as often as they are used. The default is enough for
+    /// several hundred thousand virtual routers.
     pub lines: u64,
     /// Bytes, counted in the same way.
     pub work: u64,
@@ -53,7 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { lines: 20_000_000, work: 4 << 30 }
+        Limits { lines: 5_000_000, work: 2 << 30 }
     }
 }
 

@@ -205,11 +205,16 @@ impl Builder {
                 Token::Open(at) if open.len() >= MAX_BLOCKS => {
                     beyond = 1;
                     last = None;
-                    let message = format!("blocks are nested more than {MAX_BLOCKS} deep");
-                    lines.findings.push(
-                        Diagnostic::new(codes::TOO_DEEP, self.tokens.at(at), message)
-                            .label("this block is left out"),
-                    );
+                    // Inside an unknown block nothing is looked at anyway.
+                    if innermost(&open) != Inside::Unknown {
+                        let message = format!("blocks are nested more than {MAX_BLOCKS} deep");
+                        let span = self.tokens.at(at);
+                        lines.findings.push(
+                            Diagnostic::new(codes::TOO_DEEP, span, message)
+                                .label("this block is left out")
+                                .help("no block of the language is nested more than three deep"),
+                        );
+                    }
                     self.tokens.take();
                 }
                 Token::Statement { text, words } => {
