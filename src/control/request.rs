@@ -33,11 +33,13 @@ pub enum Request {
     },
     /// Who answers.
     Version {},
+    /// That the configuration be read again; answered when that has been done.
+    Reload {},
 }
 
 impl Request {
     /// The requests there are, as the `request` field names them.
-    pub const NAMES: [&str; 4] = ["status", "show", "stats", "version"];
+    pub const NAMES: [&str; 5] = ["status", "show", "stats", "version", "reload"];
 
     /// Reads a request from one line.
     ///
@@ -121,6 +123,7 @@ mod tests {
             Request::Stats { name: None },
             Request::Stats { name: Some(name()) },
             Request::Version {},
+            Request::Reload {},
         ]
     }
 

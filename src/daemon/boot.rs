@@ -14,6 +14,7 @@ use super::args::{Arguments, absolute};
 use super::clients::Clients;
 use super::frames::Frames;
 use super::journal::{self, Journal};
+use super::reload::Reload;
 use super::run::Daemon;
 use super::signals;
 use super::words::{Limiter, count};
@@ -156,7 +157,7 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         warn!("{}", diagnostics.one_line(finding));
     }
     drop(diagnostics);
-    let outcome = start(arguments, backend, &file, configuration)
+    let outcome = start(arguments, backend, (&file, options), configuration)
         .and_then(|mut daemon| {
             let _pid_files = PidFiles::write(arguments)?;
             if let Some(readiness) = readiness.take() {
@@ -204,7 +205,7 @@ fn tell(program: &str, failed: &Failed, readiness: Option<process::Readiness>) -
 fn start(
     arguments: &Arguments,
     backend: Backend,
-    file: &Path,
+    (file, options): (&Path, config::Options),
     configuration: Configuration,
 ) -> Result<Daemon, Failed> {
     info!("viprd {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
@@ -229,7 +230,7 @@ fn start(
         Backend::Uring | Backend::Auto => "io_uring",
     };
     let sockets = Sockets::open(arguments)?;
-    let Configuration { links: names, routers, .. } = configuration;
+    let Configuration { links: names, routers, global } = configuration;
     if routers.is_empty() {
         warn!("the configuration has no virtual router: there is nothing to do");
     }
@@ -246,6 +247,7 @@ fn start(
         engine: Engine::new(routers, names.len()),
         clients: Clients::new(file, backend),
         limiter: Limiter::default(),
+        reload: Reload::new(file, options, global),
         link_up: vec![None; names.len()],
         joined: vec![None; names.len()],
         names,

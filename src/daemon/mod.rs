@@ -14,6 +14,7 @@ mod boot;
 mod clients;
 mod frames;
 mod journal;
+mod reload;
 mod run;
 mod signals;
 mod tokens;

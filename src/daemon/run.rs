@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, AsRawFd};
 use log::{debug, error, info, warn};
 
 use super::clients::Clients;
-use super::frames::{Frames, Round};
+use super::frames::{Announced, Frames, Round};
 use super::journal::Journal;
+use super::reload::Reload;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
-use crate::base::{IfIndex, Instant, LinkChange, LinkNames, RouterId, Span};
+use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
 use crate::io::{Completion, Event, Io, Pool, clock};
 use crate::kernel::{Fact, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine, StateName};
@@ -45,6 +46,7 @@ pub(super) struct Daemon {
     pub frames: Frames,
     pub clients: Clients,
     pub limiter: Limiter,
+    pub reload: Reload,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
     /// Netlink requests are built here.
@@ -79,8 +81,13 @@ impl Daemon {
             self.receive(now);
             self.drain(now)?;
             self.engine.on_deadlines(now, DEADLINES_A_TURN);
+            self.advance_reload(now);
             self.carry_out(now);
             self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[]);
+            if self.clients.want_reload() {
+                let run = self.ask_reload();
+                self.clients.promise_reload(run);
+            }
             journal.flush(now);
         }
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
@@ -103,7 +110,8 @@ impl Daemon {
 
     /// When to turn at the latest; at once if work was left over.
     fn wake_at(&mut self) -> Instant {
-        if self.requests_left || self.has_announcements() {
+        let reloads = self.reload.has_work(self.host.is_synchronised());
+        if self.requests_left || self.has_announcements() || reloads {
             return Instant::ZERO;
         }
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
@@ -126,7 +134,7 @@ impl Daemon {
 
     /// Facts up: everything that has happened goes to its owner.
     fn receive(&mut self, now: Instant) {
-        let mut signalled = false;
+        let (mut signalled, mut read) = (false, false);
         self.packets_came = false;
         while let Some(Completion { token, event }) = self.io.completion() {
             match (token, event) {
@@ -161,6 +169,7 @@ impl Daemon {
                     self.frame_failures += 1;
                 }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
+                (tokens::RELOAD, Event::Ready) => read = true,
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
                 (token, event) => match tokens::seat(token) {
                     Some(seat) => self.clients.on_ready(seat),
@@ -170,6 +179,9 @@ impl Daemon {
         }
         if signalled {
             self.on_signals(now);
+        }
+        if read {
+            self.on_read();
         }
         if let Some(control) = &self.sockets.control {
             self.clients.accept(now, control, &mut *self.io);
@@ -192,7 +204,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn on_fact(&mut self, now: Instant, fact: Fact) {
+    pub(super) fn on_fact(&mut self, now: Instant, fact: Fact) {
         match fact {
             Fact::Link(change) => self.on_link(now, &change),
             Fact::Synchronised => {
@@ -253,7 +265,7 @@ impl Daemon {
             (Some(_), None) => info!("Kernel is reporting: interface {name} REMOVED"),
             _ => {}
         }
-        self.join(change);
+        self.join(change.link, change.facts);
         let engine = &self.engine;
         self.frames.on_link(change, |router| engine.view(router).params);
         self.engine.on_link(now, change);
@@ -261,12 +273,10 @@ impl Daemon {
 
     /// Lets the group's packets in on links that carry adverts. (Raw sockets hear a group as soon
     /// as any socket of the namespace has joined it on that interface.)
-    fn join(&mut self, change: &LinkChange) {
-        if !self.frames.carries(change.link) {
-            return;
-        }
-        let joined = &mut self.joined[change.link.index()];
-        let ifindex = change.facts.map(|facts| facts.ifindex);
+    fn join(&mut self, link: LinkId, facts: Option<LinkFacts>) {
+        let carries = self.frames.carries(link);
+        let joined = &mut self.joined[link.index()];
+        let ifindex = facts.filter(|_| carries).map(|facts| facts.ifindex);
         if *joined == ifindex {
             return;
         }
@@ -279,7 +289,7 @@ impl Daemon {
             match memberships.join(new, VRRP_GROUP) {
                 Ok(()) => *joined = Some(new),
                 Err(cause) => {
-                    let name = self.names.name(change.link);
+                    let name = self.names.name(link);
                     error!("interface {name}: can't join the VRRP group: {cause}");
                 }
             }
@@ -303,8 +313,38 @@ impl Daemon {
                     }
                 }
                 Action::Announce { router, repeat } => {
-                    self.log_announcement(router);
-                    self.frames.announce(router, repeat);
+                    self.log_announcement(router, Announced::All);
+                    self.frames.announce(router, repeat, Announced::All);
+                }
+                Action::Added { router } => {
+                    let params = self.engine.view(router).params;
+                    self.frames.renew(router, params);
+                    let link = params.link;
+                    self.join(link, self.frames.facts(link));
+                }
+                Action::Altered { router } => {
+                    self.frames.renew(router, self.engine.view(router).params);
+                }
+                Action::ChangeAddresses { router } => {
+                    let view = self.engine.view(router);
+                    if !view.former.is_empty() {
+                        self.host.unset(router.0, view.former);
+                    }
+                    if !view.fresh.is_empty() {
+                        self.host.set(router.0, view.fresh);
+                    }
+                }
+                Action::AnnounceFresh { router, repeat } => {
+                    self.log_announcement(router, Announced::Fresh);
+                    self.frames.announce(router, repeat, Announced::Fresh);
+                }
+                Action::Removed { router } => {
+                    let params = self.engine.view(router).params;
+                    info!("VRRP_Instance({}) removed", params.name);
+                    let link = params.link;
+                    self.frames.forget(router, link);
+                    self.limiter.forget(router);
+                    self.join(link, self.frames.facts(link));
                 }
                 Action::Entered { router, from, to, cause } => {
                     let name = &self.engine.view(router).params.name;
@@ -326,17 +366,24 @@ impl Daemon {
 
     fn announce(&mut self, round: Round) {
         let engine = &self.engine;
-        self.frames.send_announcements(&mut *self.io, round, |router| {
+        self.frames.send_announcements(&mut *self.io, round, |router, of| {
             let view = engine.view(router);
-            (view.state.name() == StateName::Master).then_some(view.params)
+            (view.state.name() == StateName::Master).then_some(match of {
+                Announced::All => &*view.params.addresses,
+                Announced::Fresh => view.fresh,
+            })
         });
     }
 
-    fn log_announcement(&self, router: RouterId) {
+    fn log_announcement(&self, router: RouterId, of: Announced) {
         if log::log_enabled!(log::Level::Debug) {
-            let params = self.engine.view(router).params;
-            for address in &params.addresses {
-                let (name, link) = (&params.name, self.names.name(address.link));
+            let view = self.engine.view(router);
+            let addresses = match of {
+                Announced::All => &*view.params.addresses,
+                Announced::Fresh => view.fresh,
+            };
+            for address in addresses {
+                let (name, link) = (&view.params.name, self.names.name(address.link));
                 let ip = address.ip;
                 debug!("VRRP_Instance({name}) Sending gratuitous ARPs on {link} for {ip}");
             }
@@ -371,6 +418,10 @@ impl Daemon {
                     self.engine.stop(now);
                 }
                 libc::SIGTERM | libc::SIGINT => {}
+                libc::SIGHUP if self.stopping.is_none() => {
+                    self.ask_reload();
+                }
+                libc::SIGHUP => {}
                 signal => {
                     info!("signal {signal} has no effect yet; `viprctl status` shows the state");
                 }

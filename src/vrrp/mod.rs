@@ -3,9 +3,11 @@
 //!
 //! `params` says what one virtual router is configured to be and derives its times; `rules` is
 //! RFC 9568 section 6.4 as one exhaustive match; `engine` runs all routers over `wheel` (timers) and
-//! `links` (who hears what, who depends on what), and answers with the wishes of `action`.
+//! `links` (who hears what, who depends on what), and answers with the wishes of `action`; `change`
+//! is what a reload may do to them.
 
 mod action;
+mod change;
 mod counters;
 mod engine;
 mod links;
@@ -15,6 +17,7 @@ pub mod rules;
 pub mod wheel;
 
 pub use action::{Action, Cause, Notice};
+pub use change::{AddressChange, Change, Identity};
 pub use counters::{RouterCounters, UnattributedCounters};
 pub use engine::{Engine, RouterView};
 pub use params::{GarpParams, Preempt, RouterParams};

@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Show(Show),
     Stats(Stats),
     Version(Version),
+    Reload(Reload),
 }
 
 /// list the virtual routers: state, priority, master, addresses
@@ -74,6 +75,11 @@ pub(crate) struct Stats {
 #[argh(subcommand, name = "version")]
 pub(crate) struct Version {}
 
+/// let viprd read its configuration again, and wait for the outcome
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "reload")]
+pub(crate) struct Reload {}
+
 /// What came of reading the arguments.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Parsed {
@@ -93,6 +99,7 @@ impl Command {
             Command::Show(show) => Request::Show { name: show.name.clone() },
             Command::Stats(stats) => Request::Stats { name: stats.name.clone() },
             Command::Version(Version {}) => Request::Version {},
+            Command::Reload(Reload {}) => Request::Reload {},
         }
     }
 }

@@ -91,6 +91,7 @@ fn bare(out: &mut impl Write, record: &Record, indent: &str) -> Result<(), Failu
         Record::Stats(stats) => pretty(out, stats, indent),
         Record::Daemon(daemon) => pretty(out, daemon, indent),
         Record::Version(version) => pretty(out, version, indent),
+        Record::Reload(outcome) => pretty(out, outcome, indent),
         Record::Error(error) => pretty(out, error, indent),
         Record::End(end) => pretty(out, end, indent),
     }
