@@ -557,6 +557,11 @@ impl Engine {
     fn repeat_garps(&mut self, now: Instant, id: RouterId) {
         let garp = self.details[id.index()].params.garp;
         let State::Active(active) = &self.routers[id.index()].state else { return };
+        if !active.addresses_set {
+            // A change has brought some that are not there yet. When they are, all are announced.
+            self.details[id.index()].only_fresh = false;
+            return;
+        }
         if active.next_garp == NextGarp::SecondFresh {
             self.push_fresh(id, garp.repeat);
             return self.schedule_garps(now, id, NextGarp::Refresh, garp.refresh);

@@ -207,7 +207,7 @@ fn a_removed_router_says_goodbye_and_its_id_is_given_again_later() {
     );
     assert!(desk.engine.is_empty() && desk.engine.get(ROUTER).is_none());
     assert_eq!(desk.engine.views().count(), 0);
-    assert_eq!(desk.engine.next_deadline(), Instant::NEVER);
+    assert_eq!(desk.view().deadline, Instant::NEVER);
     let packet = crate::desk::packet(&params(), |_| {});
     desk.hear_bytes(&packet);
     assert_eq!(desk.engine.unattributed().vrid_errors, 1);

@@ -75,7 +75,7 @@ pub(crate) struct Stats {
 #[argh(subcommand, name = "version")]
 pub(crate) struct Version {}
 
-/// let viprd read its configuration again, and wait for the outcome
+/// let viprd read its configuration again and wait
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "reload")]
 pub(crate) struct Reload {}

@@ -121,9 +121,10 @@ impl Engine {
         let router = &self.routers[id.index()];
         let State::Backup(mut backup) = router.state else { return };
         let deadline = self.timers.deadline(id.index());
-        let assumes_own = match router.version {
-            Version::V2 => true,
-            Version::V3 => backup.active.is_none(),
+        let assumes_own = match (router.version, backup.active) {
+            _ if backup.active_left => false,
+            (Version::V2, _) | (Version::V3, None) => true,
+            (Version::V3, Some(_)) => false,
         };
         let deadline = if assumes_own && backup.active_interval != router.interval {
             backup.active_interval = router.interval;
