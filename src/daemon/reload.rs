@@ -12,6 +12,7 @@
 use std::io::{self, PipeReader};
 use std::mem;
 use std::os::fd::AsFd;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -28,7 +29,7 @@ use crate::io::{Io, clock, process};
 
 /// Changes applied in one turn: well below a millisecond of work.
 const CHANGES_A_TURN: usize = 256;
-/// Findings that whoever asked is told of; the log has them all.
+/// Findings that the log and whoever asked are told of, in one turn.
 const FINDINGS_TOLD: usize = 1000;
 
 /// The reload under way, if there is one, and what is needed for the next.
@@ -52,7 +53,10 @@ pub(super) struct Reload {
 enum Stage {
     Idle,
     /// A thread reads the file. The pipe ends when it has.
-    Reading(PipeReader, Receiver<Read>),
+    Reading {
+        finding: Receiver<Option<Read>>,
+        _told: PipeReader,
+    },
     /// It is over before anything could change; why is in the outcome.
     Over,
     /// It has been read, and waits for its interfaces to be known.
@@ -65,7 +69,7 @@ enum Stage {
     Applying(Configuration, Plan, usize),
 }
 
-/// What the thread has found.
+/// What the thread has found; nothing if it has failed by a fault of ours.
 struct Read {
     configuration: Option<Configuration>,
     findings: Vec<String>,
@@ -120,29 +124,30 @@ impl Reload {
         let file = self.file.clone();
         let options = config::Options { random_seed: clock::wall_nanos(), ..self.options.clone() };
         thread::Builder::new().name("viprd-reload".into()).spawn(move || {
+            let read = catch_unwind(|| read(&file, &options)).ok();
             // Nobody listens any more if the daemon stops.
-            let _ = found.send(read(&file, &options));
+            let _ = found.send(read);
             drop(told);
             drop(returned.recv());
             process::release_free_memory();
         })?;
         io.watch(tokens::RELOAD, pipe.as_fd())?;
         self.back = Some(back);
-        Ok(Stage::Reading(pipe, finding))
+        Ok(Stage::Reading { finding, _told: pipe })
     }
 
     /// Whether there is work for the next turn, other than to wait for something that will wake us.
     pub(super) fn has_work(&self, synchronised: bool) -> bool {
         match self.stage {
-            Stage::Idle | Stage::Reading(..) => false,
+            Stage::Idle | Stage::Reading { .. } => false,
             Stage::Read(_) => synchronised,
             Stage::Over | Stage::Adopted(_) | Stage::Planned(..) | Stage::Applying(..) => true,
         }
     }
 
-    /// The thread has ended, or has read.
-    fn take(&mut self, finding: &Receiver<Read>) -> Stage {
-        let Ok(read) = finding.try_recv() else {
+    /// The thread has read.
+    fn take(&mut self, read: Option<Read>) -> Stage {
+        let Some(read) = read else {
             let why = "reading it failed by a fault of viprd's own";
             self.outcome.refused = Some(format!("{}: {why}", self.file.display()));
             return Stage::Over;
@@ -150,12 +155,7 @@ impl Reload {
         for finding in &read.findings {
             warn!("{finding}");
         }
-        let more = read.findings.len().saturating_sub(FINDINGS_TOLD);
         self.outcome.findings = read.findings;
-        if more > 0 {
-            self.outcome.findings.truncate(FINDINGS_TOLD);
-            self.outcome.findings.push(format!("{more} more; the log has them"));
-        }
         let Some(configuration) = read.configuration else {
             self.outcome.refused = Some(format!("{} can't be run as it is", self.file.display()));
             return Stage::Over;
@@ -174,8 +174,14 @@ impl Reload {
 fn read(file: &Path, options: &config::Options) -> Read {
     let loaded = config::load(file, &config::OsFiles, options);
     let diagnostics = &loaded.diagnostics;
+    let lines = diagnostics.iter().map(|finding| diagnostics.one_line(finding));
+    let mut findings: Vec<String> = lines.take(FINDINGS_TOLD).collect();
+    if diagnostics.len() > FINDINGS_TOLD {
+        let more = diagnostics.len() - FINDINGS_TOLD;
+        findings.push(format!("{more} more findings: `viprd -t` tells them all"));
+    }
     Read {
-        findings: diagnostics.iter().map(|finding| diagnostics.one_line(finding)).collect(),
+        findings,
         flawed: diagnostics.verdict() != Verdict::Fine,
         configuration: loaded.configuration,
     }
@@ -189,11 +195,11 @@ impl Daemon {
 
     /// The pipe of the thread that reads has come to its end.
     pub(super) fn on_read(&mut self) {
-        if let Stage::Reading(pipe, finding) = mem::replace(&mut self.reload.stage, Stage::Idle) {
-            self.io.forget(tokens::RELOAD);
-            drop(pipe);
-            self.reload.stage = self.reload.take(&finding);
-        }
+        let Stage::Reading { finding, .. } = &self.reload.stage else { return };
+        // Nothing yet: what we were told was about an earlier thread.
+        let Ok(read) = finding.try_recv() else { return };
+        self.io.forget(tokens::RELOAD);
+        self.reload.stage = self.reload.take(read);
     }
 
     /// Goes one stage, or one slice of changes, further.
@@ -206,7 +212,7 @@ impl Daemon {
             return self.end_reload(now, None);
         }
         match mem::replace(&mut self.reload.stage, Stage::Idle) {
-            Stage::Idle | Stage::Reading(..) => {}
+            Stage::Idle | Stage::Reading { .. } => {}
             Stage::Over => self.end_reload(now, None),
             Stage::Read(mut configuration) => {
                 self.adopt_links(now, &mut configuration);
@@ -231,6 +237,8 @@ impl Daemon {
                 self.reload.stage = Stage::Applying(configuration, plan, 0);
             }
             Stage::Applying(configuration, plan, done) => {
+                // Wishes that speak of the addresses as they are have to be heard before.
+                self.carry_out(now);
                 let slice = plan.steps.iter().skip(done).take(CHANGES_A_TURN);
                 for change in slice.filter_map(|step| step.change(&configuration.routers)) {
                     self.engine.on_change(now, change);

@@ -297,7 +297,7 @@ impl Daemon {
     }
 
     /// Wishes down: adverts first, then addresses, then gratuitous ARPs; one submit carries all.
-    fn carry_out(&mut self, now: Instant) {
+    pub(super) fn carry_out(&mut self, now: Instant) {
         while let Some(action) = self.engine.next_action() {
             match action {
                 Action::Advertise { router, priority } => {

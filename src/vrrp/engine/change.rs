@@ -18,7 +18,8 @@ impl Engine {
     /// Changes one virtual router; all others do not notice. Whose number a removed one had may be
     /// given to a new one once the actions have been drained to empty.
     ///
-    /// Drain the actions between two changes of the same router.
+    /// Drain the actions before: they speak of the routers as they are. Changes of different routers
+    /// may follow each other at once.
     pub fn on_change(&mut self, now: Instant, change: Change) {
         match change {
             Change::Add(params) => self.add(now, params),
