@@ -240,7 +240,7 @@ impl Host {
         self.reconciler.forget_configuration();
         for address in addresses {
             self.virtuals.insert((address.link, address.ip));
-            let (id, _) = self.entry(address);
+            let id = self.entry(address);
             self.reconciler.configured(id, address);
         }
         let mirror = &mut self.mirror;
@@ -317,12 +317,8 @@ impl Host {
     pub fn set<'a>(&mut self, owner: u32, addresses: impl IntoIterator<Item = &'a VirtualAddress>) {
         self.reconciler.wish(owner);
         for address in addresses {
-            let (id, adopted) = self.entry(address);
+            let id = self.entry(address);
             self.reconciler.set(owner, id, address, &mut self.facts);
-            if adopted {
-                // It no longer counts as an address of the interface's own.
-                self.report(address.link);
-            }
         }
         self.reconciler.wished(owner, Wish::Set, &mut self.facts);
     }
@@ -349,7 +345,7 @@ impl Host {
         addresses: impl IntoIterator<Item = &'a VirtualAddress>,
     ) {
         for address in addresses {
-            let (id, _) = self.entry(address);
+            let id = self.entry(address);
             self.reconciler.leftover(id, &mut self.facts);
         }
         self.reconciler.leftovers_named(&mut self.facts);
@@ -739,27 +735,24 @@ impl Host {
         self.virtuals.contains(&(link, ip))
     }
 
-    /// The entry of `address`, and whether it has been taken for a real one so far.
-    fn entry(&mut self, address: &VirtualAddress) -> (EntryId, bool) {
+    /// The entry of `address`, which may have been taken for a real one so far.
+    fn entry(&mut self, address: &VirtualAddress) -> EntryId {
         let (id, new) = self.reconciler.entry_for(address);
-        let adopted = match self.links.get(address.link.index()) {
-            Some(&Watched { device: Some(at), .. }) if new => self.adopt(id, at),
-            _ => false,
-        };
-        (id, adopted)
+        if new && let Some(Watched { device: Some(at), .. }) = self.links.get(address.link.index())
+        {
+            self.adopt(id, *at);
+        }
+        id
     }
 
-    /// Takes the address of an entry for a virtual one, if it is on `at` as a real one.
-    fn adopt(&mut self, id: EntryId, at: IfIndex) -> bool {
+    fn adopt(&mut self, id: EntryId, at: IfIndex) {
         let Some(&VirtualAddress { ip, prefix_len, .. }) = self.reconciler.address(id) else {
-            return false;
+            return;
         };
         let key = RealKey { ip, prefix_len, peer: None };
-        let marks = self.mirror.take_real(at, &key);
-        if let Some(marks) = marks {
+        if let Some(marks) = self.mirror.take_real(at, &key) {
             self.reconciler.found(id, at, marks);
         }
-        marks.is_some()
     }
 
     /// The entries that a message about an address is about, if it is about a virtual one: the one
