@@ -17,7 +17,7 @@ use viprd::base::{
 };
 use viprd::control::{
     DaemonInfo, ErrorCode, LatencyRecord, MAX_PENDING, MAX_REQUEST, PAGE, Progress, Record,
-    Request, Session, StateWord, StatusRecord, View,
+    ReloadRecord, Request, Session, StateWord, StatusRecord, View,
 };
 use viprd::vrrp::{Engine, GarpParams, Preempt, RouterParams};
 use viprd::wire::{Advert, ChecksumForm, Version};
@@ -913,6 +913,8 @@ fn every_field_and_event_stands_in_the_manual() {
             fields(&serde_json::to_value(record).unwrap(), &mut known);
         }
     }
+    let reload = serde_json::to_value(ReloadRecord::default()).unwrap();
+    fields(&reload, &mut known);
     for field in ["base_priority", "label", "down_interval_seconds", "repeat", "unattributed"] {
         assert!(known.iter().any(|name| name == field), "{field}: {known:?}");
     }

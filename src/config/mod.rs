@@ -15,6 +15,7 @@ pub mod keywords;
 mod lex;
 mod lower;
 pub mod model;
+pub mod plan;
 mod print;
 mod read;
 mod render;

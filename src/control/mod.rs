@@ -26,6 +26,7 @@
 //! | `stats`, or with `name` | a `stats` for each virtual router, then one `daemon`; or that one |
 //! | `latency` | a `latency` for each kind of times that is measured |
 //! | `version` | one `version` |
+//! | `reload` | one `reload`, once the new configuration runs or was refused |
 //!
 //! Names of times end in `_seconds` (numbers) or in nothing (RFC 3339, UTC). A request line has at
 //! most [`MAX_REQUEST`] bytes: a longer one is refused and ends the session, any other bad line is
@@ -36,12 +37,14 @@
 //! One [`Session`] for each connection, a few hundred bytes while nothing is asked. A turn of the
 //! loop reads what has come if [`Session::wants_bytes`], hands it to [`Session::on_bytes`] (the end
 //! of the stream to [`Session::on_end`]), and calls [`Session::fill`] whenever the page before has
-//! been written. Each `fill` does a bounded amount of work, so listing 20,000 routers takes some
+//! been written. [`Session::take_order`] says what the daemon is asked to do; the answer goes on when
+//! it has been done ([`Session::on_reloaded`]). Each `fill` does a bounded amount of work, so listing 20,000 routers takes some
 //! hundred turns and delays no advert. Between two pages the engine may change as it likes: a
 //! listing goes by router id, each record is true at the moment it is written, and the listing as a
 //! whole is no snapshot.
 
 mod record;
+mod reload;
 mod request;
 mod session;
 mod snapshot;
@@ -53,8 +56,9 @@ pub use record::{
     LatencyRecord, Record, RouterCountersRecord, ShowRecord, StateWord, StatsRecord, StatusRecord,
     TimesRecord, UnattributedCountersRecord, VersionRecord,
 };
+pub use reload::ReloadRecord;
 pub use request::{MAX_REQUEST, Request};
-pub use session::{MAX_PENDING, PAGE, Progress, Session};
+pub use session::{MAX_PENDING, Order, PAGE, Progress, Session};
 pub use time::WallTime;
 pub use words::{cause_words, fault_words};
 

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::WallTime;
+use super::{ReloadRecord, WallTime};
 use crate::vrrp::{RouterCounters, StateName, UnattributedCounters};
 
 /// One line of an answer.
@@ -26,6 +26,8 @@ pub enum Record {
     Latency(Box<LatencyRecord>),
     /// Who answers.
     Version(VersionRecord),
+    /// What came of a reload.
+    Reload(Box<ReloadRecord>),
     /// The request was refused, or its answer ends here because something failed.
     Error(ErrorRecord),
     /// The answer is complete; always `true`.

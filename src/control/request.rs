@@ -35,11 +35,13 @@ pub enum Request {
     Latency {},
     /// Who answers.
     Version {},
+    /// That the configuration be read again; answered when that has been done.
+    Reload {},
 }
 
 impl Request {
     /// The requests there are, as the `request` field names them.
-    pub const NAMES: [&str; 5] = ["status", "show", "stats", "latency", "version"];
+    pub const NAMES: [&str; 6] = ["status", "show", "stats", "latency", "version", "reload"];
 
     /// Reads a request from one line.
     ///
@@ -124,6 +126,7 @@ mod tests {
             Request::Stats { name: Some(name()) },
             Request::Latency {},
             Request::Version {},
+            Request::Reload {},
         ]
     }
 

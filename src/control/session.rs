@@ -1,8 +1,8 @@
 //! One client's conversation: requests gathered from bytes, answers given out in pages.
 
-use super::View;
 use super::record::{ErrorCode, ErrorRecord, Record};
 use super::request::{MAX_REQUEST, Request, excerpt};
+use super::{ReloadRecord, View};
 use crate::base::RouterId;
 use crate::vrrp::RouterView;
 
@@ -30,6 +30,14 @@ pub struct Session {
     ended: bool,
     over: bool,
     answer: Option<Answer>,
+    order: Option<Order>,
+}
+
+/// Something that a client wants done. The engine is never touched here: the daemon does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Read the configuration again.
+    Reload,
 }
 
 /// What is to be done with a page.
@@ -40,6 +48,8 @@ pub enum Progress {
     Idle,
     /// Write the page, which may be empty, and then, in a later turn, fill the next one.
     More,
+    /// Write the page, which may be empty; the answer goes on when what was ordered has been done.
+    Waiting,
     /// Write the page, which may be empty, and then close the connection.
     Over,
 }
@@ -56,6 +66,8 @@ enum Answer {
     Latency { next: usize },
     /// About the daemon.
     Version,
+    /// About a reload: what came of it, as soon as that is known.
+    Reload(Option<Box<ReloadRecord>>),
 }
 
 /// Which record is wanted of a router.
@@ -115,6 +127,7 @@ impl Session {
         while !self.over && page.len() < PAGE && steps > 0 {
             steps -= 1;
             match &mut self.answer {
+                Some(Answer::Reload(None)) => return Progress::Waiting,
                 Some(answer) => {
                     if answer.step(view, page) {
                         self.answer = None;
@@ -123,7 +136,13 @@ impl Session {
                 None => match self.next_request() {
                     None if self.ended => self.over = true,
                     None => return Progress::Idle,
-                    Some(Ok(request)) => self.answer = Some(Answer::to(request)),
+                    Some(Ok(request)) => {
+                        let answer = Answer::to(request);
+                        if let Answer::Reload(_) = answer {
+                            self.order = Some(Order::Reload);
+                        }
+                        self.answer = Some(answer);
+                    }
                     Some(Err(error)) => {
                         self.over = error.code == ErrorCode::TooLong;
                         write(page, &Record::Error(error));
@@ -138,6 +157,18 @@ impl Session {
             }
             (false, true) => Progress::Idle,
             (false, false) => Progress::More,
+        }
+    }
+
+    /// What the client wants done, told once. The answer waits for it.
+    pub fn take_order(&mut self) -> Option<Order> {
+        self.order.take()
+    }
+
+    /// The reload that was ordered is over. Nothing happens if none was.
+    pub fn on_reloaded(&mut self, outcome: &ReloadRecord) {
+        if let Some(Answer::Reload(awaited)) = &mut self.answer {
+            *awaited = Some(Box::new(outcome.clone()));
         }
     }
 
@@ -196,6 +227,7 @@ impl Answer {
             Request::Stats { name: Some(name) } => one(About::Stats, name),
             Request::Latency {} => Answer::Latency { next: 0 },
             Request::Version {} => Answer::Version,
+            Request::Reload {} => Answer::Reload(None),
         }
     }
 
@@ -204,7 +236,7 @@ impl Answer {
         match self {
             Answer::Every { about, next } => {
                 if let Some(router) = router(view, *next) {
-                    *next += 1;
+                    *next = router.id.0 + 1;
                     write(page, &about.record(view, &router));
                     return false;
                 }
@@ -228,6 +260,10 @@ impl Answer {
                 }
             }
             Answer::Version => write(page, &Record::Version(view.version())),
+            Answer::Reload(None) => return false,
+            Answer::Reload(Some(outcome)) => {
+                write(page, &Record::Reload(std::mem::take(outcome)));
+            }
         }
         write(page, &Record::End(true));
         true
@@ -258,7 +294,7 @@ impl Search {
                 candidates: self.nearest.drain(..).map(|(_, name)| name).collect(),
             }));
         };
-        self.next += 1;
+        self.next = router.id.0 + 1;
         if *router.params.name == *self.name {
             return Some(Ok(router));
         }
@@ -273,9 +309,9 @@ impl Search {
     }
 }
 
-/// The router with id `index`, if there is one (any more).
+/// The router with id `index` or the next one after it, if there is any.
 fn router<'a>(view: &View<'a>, index: u32) -> Option<RouterView<'a>> {
-    ((index as usize) < view.engine.len()).then(|| view.engine.view(RouterId(index)))
+    view.engine.first_from(RouterId(index))
 }
 
 /// How far `name` is from what was `asked` for; `None` if nobody would have meant it.
@@ -390,6 +426,27 @@ mod tests {
         assert_eq!(kinds, ["end", "error", "daemon", "end"]);
         assert_eq!(progress, Progress::Over);
         assert!(session.is_over());
+    }
+
+    #[test]
+    fn a_reload_is_ordered_once_and_answered_when_it_is_over() {
+        let mut session = Session::new();
+        session.on_bytes(b"{\"request\":\"reload\"}\n{\"request\":\"status\"}\n");
+        assert_eq!(session.take_order(), None);
+        assert_eq!(answers(&mut session), (String::new(), Progress::Waiting));
+        assert_eq!(session.take_order(), Some(Order::Reload));
+        assert_eq!(answers(&mut session), (String::new(), Progress::Waiting));
+        assert_eq!(session.take_order(), None);
+        assert!(!session.wants_bytes() && !session.is_over());
+        session.on_reloaded(&ReloadRecord::refused("no such file"));
+        let (text, progress) = answers(&mut session);
+        let kinds: Vec<_> = text.lines().map(|line| line.split('"').nth(1).unwrap()).collect();
+        assert_eq!(kinds, ["reload", "end", "end"]);
+        assert!(text.contains(r#"{"reload":{"refused":"no such file","added":0,"#), "{text}");
+        assert_eq!(progress, Progress::Idle);
+        // Told of a reload that nobody asked for, it keeps silent.
+        session.on_reloaded(&ReloadRecord::default());
+        assert_eq!(answers(&mut session), (String::new(), Progress::Idle));
     }
 
     #[test]

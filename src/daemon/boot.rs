@@ -16,6 +16,7 @@ use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::manners;
 use super::pulse::Pulse;
+use super::reload::Reload;
 use super::run::Daemon;
 use super::signals;
 use super::words::{Limiter, count};
@@ -159,7 +160,7 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         warn!("{}", diagnostics.one_line(finding));
     }
     drop(diagnostics);
-    let outcome = start(arguments, backend, &file, configuration)
+    let outcome = start(arguments, backend, (&file, options), configuration)
         .and_then(|mut daemon| {
             let _pid_files = PidFiles::write(arguments)?;
             if let Some(readiness) = readiness.take() {
@@ -207,7 +208,7 @@ fn tell(program: &str, failed: &Failed, readiness: Option<process::Readiness>) -
 fn start(
     arguments: &Arguments,
     backend: Backend,
-    file: &Path,
+    (file, options): (&Path, config::Options),
     configuration: Configuration,
 ) -> Result<Daemon, Failed> {
     info!("viprd {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
@@ -252,6 +253,7 @@ fn start(
         clients: Clients::new(file, backend),
         limiter: Limiter::default(),
         pulse: Pulse::new(clock::now(), &global.process),
+        reload: Reload::new(file, options, global),
         link_up: vec![None; names.len()],
         joined: vec![None; names.len()],
         names,

@@ -13,7 +13,7 @@ use log::{debug, warn};
 
 use super::tokens;
 use crate::base::{Histogram, Instant, LinkNames, Span};
-use crate::control::{DaemonInfo, PAGE, Progress, Session, View};
+use crate::control::{DaemonInfo, Order, PAGE, Progress, ReloadRecord, Session, View};
 use crate::io::sockets::ControlSocket;
 use crate::io::{Io, clock};
 use crate::vrrp::Engine;
@@ -52,6 +52,17 @@ struct Client {
     readable: bool,
     /// When it last took, or asked, something.
     last_taken: Instant,
+    /// Which reload it waits for.
+    reload: Option<Awaited>,
+}
+
+/// Which reload a client waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// The one that it has just asked for.
+    Asked,
+    /// The one of that number.
+    Run(u64),
 }
 
 /// What is to become of a client after a turn.
@@ -147,6 +158,32 @@ impl Clients {
         idle.min_by_key(|&(_, since)| since)
     }
 
+    /// Whether a client has asked for a reload since [`Clients::promise_reload`].
+    pub(super) fn want_reload(&self) -> bool {
+        self.seats.iter().flatten().any(|client| client.reload == Some(Awaited::Asked))
+    }
+
+    /// Whoever has asked for a reload is to be told of the one with number `run`.
+    pub(super) fn promise_reload(&mut self, run: u64) {
+        for client in self.seats.iter_mut().flatten() {
+            if client.reload == Some(Awaited::Asked) {
+                client.reload = Some(Awaited::Run(run));
+            }
+        }
+    }
+
+    /// The reload with number `run` is over.
+    pub(super) fn on_reloaded(&mut self, now: Instant, run: u64, outcome: &ReloadRecord) {
+        for client in self.seats.iter_mut().flatten() {
+            if client.reload == Some(Awaited::Run(run)) {
+                client.reload = None;
+                client.last_taken = now;
+                client.session.on_reloaded(outcome);
+                self.wake_at = Instant::ZERO;
+            }
+        }
+    }
+
     /// Reads, answers and writes for every client that has something to do.
     pub(super) fn serve(
         &mut self,
@@ -206,6 +243,7 @@ impl Client {
             sent: 0,
             readable: true,
             last_taken: now,
+            reload: None,
         }
     }
 
@@ -225,12 +263,16 @@ impl Client {
         let progress = self.session.fill(view, &mut self.page);
         self.sent = 0;
         self.last_taken = now;
+        if let Some(Order::Reload) = self.session.take_order() {
+            self.reload = Some(Awaited::Asked);
+        }
         if !self.page.is_empty() {
             return self.send(now);
         }
         match progress {
             Progress::Over => Next::Close,
             Progress::More => Next::Continue,
+            Progress::Waiting => Next::Rest,
             Progress::Idle if self.readable => Next::Continue,
             Progress::Idle => Next::Rest,
         }

@@ -47,11 +47,22 @@ pub(super) enum Round {
     Again,
 }
 
+/// Which addresses of a router are announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Announced {
+    /// All of them.
+    All,
+    /// Those that its last change has brought.
+    Fresh,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Announcement {
     router: RouterId,
     /// Rounds left, this one included; a round is one frame for each address.
     rounds: u32,
+    /// Of which addresses.
+    of: Announced,
 }
 
 impl Frames {
@@ -89,6 +100,38 @@ impl Frames {
         }
     }
 
+    /// Makes room for interfaces numbered below `links`.
+    pub(super) fn grow_links(&mut self, links: usize) {
+        self.links.resize(links.max(self.links.len()), None);
+        self.carried.resize(links.max(self.carried.len()), Vec::new());
+    }
+
+    /// Makes the frame of a router that is new or configured otherwise.
+    pub(super) fn renew(&mut self, router: RouterId, params: &RouterParams) {
+        if self.adverts.len() <= router.index() {
+            self.adverts.resize_with(router.index() + 1, || None);
+        }
+        let carried = &mut self.carried[params.link.index()];
+        if !carried.contains(&router) {
+            carried.push(router);
+        }
+        let facts = self.links[params.link.index()];
+        self.adverts[router.index()] = facts.and_then(|facts| Ready::new(params, &facts));
+    }
+
+    /// Forgets a router whose adverts left by `link`.
+    pub(super) fn forget(&mut self, router: RouterId, link: LinkId) {
+        self.carried[link.index()].retain(|&carried| carried != router);
+        self.adverts[router.index()] = None;
+        self.first.retain(|waiting| waiting.router != router);
+        self.again.retain(|waiting| waiting.router != router);
+    }
+
+    /// What is known of `link`.
+    pub(super) fn facts(&self, link: LinkId) -> Option<LinkFacts> {
+        self.links[link.index()]
+    }
+
     /// Whether any router's adverts leave by `link`.
     pub(super) fn carries(&self, link: LinkId) -> bool {
         !self.carried[link.index()].is_empty()
@@ -103,9 +146,9 @@ impl Frames {
     }
 
     /// Queues `rounds` rounds of gratuitous ARPs for the addresses of `router`.
-    pub(super) fn announce(&mut self, router: RouterId, rounds: u32) {
+    pub(super) fn announce(&mut self, router: RouterId, rounds: u32, of: Announced) {
         if rounds > 0 {
-            self.first.push_back(Announcement { router, rounds });
+            self.first.push_back(Announcement { router, rounds, of });
         }
     }
 
@@ -129,7 +172,11 @@ impl Frames {
             if view.state.name() != StateName::Master {
                 continue;
             }
-            for address in &view.params.addresses {
+            let addresses = match next.of {
+                Announced::All => &*view.params.addresses,
+                Announced::Fresh => view.fresh,
+            };
+            for address in addresses {
                 let IpAddr::V4(ip) = address.ip else { continue };
                 self.send_announcement(io, address.link, ip);
                 budget = budget.saturating_sub(1);

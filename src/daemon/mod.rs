@@ -16,6 +16,7 @@ mod frames;
 mod journal;
 mod manners;
 mod pulse;
+mod reload;
 mod run;
 mod signals;
 mod tokens;

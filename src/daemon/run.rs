@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use log::{debug, error, info, warn};
 
 use super::clients::Clients;
-use super::frames::{Frames, Round};
+use super::frames::{Announced, Frames, Round};
 use super::journal::Journal;
 use super::pulse::Pulse;
+use super::reload::Reload;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
-use crate::base::{IfIndex, Instant, LinkChange, LinkNames, RouterId, Span};
+use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
 use crate::io::{Completion, Event, Io, Pool, clock};
 use crate::kernel::{Fact, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine};
@@ -49,6 +50,7 @@ pub(super) struct Daemon {
     pub clients: Clients,
     pub limiter: Limiter,
     pub pulse: Pulse,
+    pub reload: Reload,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
     /// Netlink requests are built here.
@@ -82,10 +84,15 @@ impl Daemon {
             self.receive(now);
             self.drain(now)?;
             self.fire(now);
+            self.advance_reload(now);
             self.carry_out(now);
             self.pulse.tell(now, &mut self.engine);
             let latency = self.pulse.histograms();
             self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[], &latency);
+            if self.clients.want_reload() {
+                let run = self.ask_reload();
+                self.clients.promise_reload(run);
+            }
             journal.flush(now);
         }
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
@@ -108,7 +115,8 @@ impl Daemon {
 
     /// When to turn at the latest; at once if work was left over.
     fn wake_at(&mut self) -> Instant {
-        if self.requests_left || self.has_announcements() {
+        let reloads = self.reload.has_work(self.host.is_synchronised());
+        if self.requests_left || self.has_announcements() || reloads {
             return Instant::ZERO;
         }
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
@@ -131,7 +139,7 @@ impl Daemon {
 
     /// Facts up: everything that has happened goes to its owner.
     fn receive(&mut self, now: Instant) {
-        let mut signalled = false;
+        let (mut signalled, mut read) = (false, false);
         self.packets_came = false;
         while let Some(Completion { token, event }) = self.io.completion() {
             match (token, event) {
@@ -166,6 +174,7 @@ impl Daemon {
                     self.frame_failures += 1;
                 }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
+                (tokens::RELOAD, Event::Ready) => read = true,
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
                 (token, event) => match tokens::seat(token) {
                     Some(seat) => self.clients.on_ready(seat),
@@ -175,6 +184,9 @@ impl Daemon {
         }
         if signalled {
             self.on_signals(now);
+        }
+        if read {
+            self.on_read();
         }
         if let Some(control) = &self.sockets.control {
             self.clients.accept(now, control, &mut *self.io);
@@ -197,7 +209,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn on_fact(&mut self, now: Instant, fact: Fact) {
+    pub(super) fn on_fact(&mut self, now: Instant, fact: Fact) {
         match fact {
             Fact::Link(change) => self.on_link(now, &change),
             Fact::Synchronised => {
@@ -258,7 +270,7 @@ impl Daemon {
             (Some(_), None) => info!("Kernel is reporting: interface {name} REMOVED"),
             _ => {}
         }
-        self.join(change);
+        self.join(change.link, change.facts);
         let engine = &self.engine;
         self.frames.on_link(change, |router| engine.view(router).params);
         self.engine.on_link(now, change);
@@ -266,12 +278,10 @@ impl Daemon {
 
     /// Lets the group's packets in on links that carry adverts. (Raw sockets hear a group as soon
     /// as any socket of the namespace has joined it on that interface.)
-    fn join(&mut self, change: &LinkChange) {
-        if !self.frames.carries(change.link) {
-            return;
-        }
-        let joined = &mut self.joined[change.link.index()];
-        let ifindex = change.facts.map(|facts| facts.ifindex);
+    fn join(&mut self, link: LinkId, facts: Option<LinkFacts>) {
+        let carries = self.frames.carries(link);
+        let joined = &mut self.joined[link.index()];
+        let ifindex = facts.filter(|_| carries).map(|facts| facts.ifindex);
         if *joined == ifindex {
             return;
         }
@@ -284,7 +294,7 @@ impl Daemon {
             match memberships.join(new, VRRP_GROUP) {
                 Ok(()) => *joined = Some(new),
                 Err(cause) => {
-                    let name = self.names.name(change.link);
+                    let name = self.names.name(link);
                     error!("interface {name}: can't join the VRRP group: {cause}");
                 }
             }
@@ -303,7 +313,7 @@ impl Daemon {
     }
 
     /// Wishes down: adverts first, then addresses, then gratuitous ARPs; one submit carries all.
-    fn carry_out(&mut self, now: Instant) {
+    pub(super) fn carry_out(&mut self, now: Instant) {
         self.take_wishes(now);
         // What became ours in the last batch is announced before the kernel works on the next one;
         // the repetitions wait until every address of a takeover is there.
@@ -330,8 +340,38 @@ impl Daemon {
                     }
                 }
                 Action::Announce { router, repeat } => {
-                    self.log_announcement(router);
-                    self.frames.announce(router, repeat);
+                    self.log_announcement(router, Announced::All);
+                    self.frames.announce(router, repeat, Announced::All);
+                }
+                Action::Added { router } => {
+                    let params = self.engine.view(router).params;
+                    self.frames.renew(router, params);
+                    let link = params.link;
+                    self.join(link, self.frames.facts(link));
+                }
+                Action::Altered { router } => {
+                    self.frames.renew(router, self.engine.view(router).params);
+                }
+                Action::ChangeAddresses { router } => {
+                    let view = self.engine.view(router);
+                    if !view.former.is_empty() {
+                        self.host.unset(router.0, view.former);
+                    }
+                    if !view.fresh.is_empty() {
+                        self.host.set(router.0, view.fresh);
+                    }
+                }
+                Action::AnnounceFresh { router, repeat } => {
+                    self.log_announcement(router, Announced::Fresh);
+                    self.frames.announce(router, repeat, Announced::Fresh);
+                }
+                Action::Removed { router } => {
+                    let params = self.engine.view(router).params;
+                    info!("VRRP_Instance({}) removed", params.name);
+                    let link = params.link;
+                    self.frames.forget(router, link);
+                    self.limiter.forget(router);
+                    self.join(link, self.frames.facts(link));
                 }
                 Action::Entered { router, from, to, cause } => {
                     let name = &self.engine.view(router).params.name;
@@ -348,11 +388,15 @@ impl Daemon {
         self.frames.send_announcements(now, &mut *self.io, round, &mut self.engine);
     }
 
-    fn log_announcement(&self, router: RouterId) {
+    fn log_announcement(&self, router: RouterId, of: Announced) {
         if log::log_enabled!(log::Level::Debug) {
-            let params = self.engine.view(router).params;
-            for address in &params.addresses {
-                let (name, link) = (&params.name, self.names.name(address.link));
+            let view = self.engine.view(router);
+            let addresses = match of {
+                Announced::All => &*view.params.addresses,
+                Announced::Fresh => view.fresh,
+            };
+            for address in addresses {
+                let (name, link) = (&view.params.name, self.names.name(address.link));
                 let ip = address.ip;
                 debug!("VRRP_Instance({name}) Sending gratuitous ARPs on {link} for {ip}");
             }
@@ -391,6 +435,10 @@ impl Daemon {
                     "computed longer without a pause than vrrp_rlimit_rttime allows: \
                      ten seconds of that and the kernel ends this process"
                 ),
+                libc::SIGHUP if self.stopping.is_none() => {
+                    self.ask_reload();
+                }
+                libc::SIGHUP => {}
                 signal => {
                     info!("signal {signal} has no effect yet; `viprctl status` shows the state");
                 }

@@ -15,6 +15,9 @@ pub(super) const CONTROL: Token = Token(5);
 /// The packet socket: adverts and gratuitous ARPs.
 pub(super) const FRAMES: Token = Token(6);
 
+/// The pipe of the thread that reads the configuration again.
+pub(super) const RELOAD: Token = Token(7);
+
 /// The control client in seat `seat`.
 pub(super) const fn client(seat: usize) -> Token {
     Token(FIRST_CLIENT + seat as u32)

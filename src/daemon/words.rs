@@ -20,6 +20,11 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
+    /// A router is no more; another one may get its number.
+    pub(super) fn forget(&mut self, router: RouterId) {
+        self.last.retain(|(about, _), _| *about != router);
+    }
+
     /// Whether a line may be written now; if so, how many were not since the last one.
     fn admit(&mut self, now: Instant, router: RouterId, notice: &Notice) -> Option<u64> {
         match self.last.entry((router, discriminant(notice))) {

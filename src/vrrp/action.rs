@@ -34,6 +34,36 @@ pub enum Action {
         /// Frames for each address.
         repeat: u32,
     },
+    /// There is a new router: make ready what is kept for each.
+    Added {
+        /// Which.
+        router: RouterId,
+    },
+    /// It is configured otherwise: make anew what was made of its parameters.
+    Altered {
+        /// Which.
+        router: RouterId,
+    },
+    /// As Active it has other addresses: take those of `RouterView::former` off the host, put those
+    /// of `RouterView::fresh` onto it, and report when they are there
+    /// (`Engine::on_addresses_set`).
+    ChangeAddresses {
+        /// Whose.
+        router: RouterId,
+    },
+    /// Send gratuitous ARPs for the addresses of `RouterView::fresh`.
+    AnnounceFresh {
+        /// Whose.
+        router: RouterId,
+        /// Frames for each address.
+        repeat: u32,
+    },
+    /// It is configured no more, and this is the last that is heard of it: forget what was kept for
+    /// it.
+    Removed {
+        /// Which.
+        router: RouterId,
+    },
     /// It is in another state now: log it, tell whoever wants to know.
     Entered {
         /// Which.

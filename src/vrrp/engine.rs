@@ -4,6 +4,8 @@
 //! one queue, to be drained to empty. Between the two stands [`rules::decide`]; this file says what
 //! its decisions mean in timers and packets.
 
+mod change;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,7 +17,7 @@ use super::params::{self, Preempt, RouterParams};
 use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
 use super::rules::{self, Decision, Input, Rank};
 use super::wheel::Wheel;
-use crate::base::{IfIndex, Instant, LinkChange, LinkId, RouterId, Span, Vrid};
+use crate::base::{IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress, Vrid};
 use crate::wire::{Advert, Refusal, Version};
 
 /// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
@@ -45,6 +47,11 @@ pub struct Engine {
     unattributed: UnattributedCounters,
     latency: Latency,
     started: bool,
+    /// How many routers there are; the other places are holes that removed ones have left.
+    live: usize,
+    /// Holes that wishes may still speak of, and those that a new router may have.
+    leaving: Vec<RouterId>,
+    free: Vec<RouterId>,
 }
 
 #[derive(Debug)]
@@ -57,6 +64,14 @@ struct Details {
     counters: RouterCounters,
     since: Instant,
     cause: Cause,
+    /// It is no more; what is here is what it was.
+    removed: bool,
+    /// The addresses that its last change took away.
+    former: Vec<VirtualAddress>,
+    /// Those that its last changes brought while it is Active, until they are announced.
+    fresh: Vec<VirtualAddress>,
+    /// Whether all others have been announced: when all are set, only the fresh ones are.
+    only_fresh: bool,
 }
 
 /// A virtual router as it may be shown.
@@ -82,6 +97,10 @@ pub struct RouterView<'a> {
     pub deadline: Instant,
     /// What has been counted.
     pub counters: &'a RouterCounters,
+    /// The addresses that its last change took away ([`Action::ChangeAddresses`]).
+    pub former: &'a [VirtualAddress],
+    /// The addresses that its last change brought while it is Active.
+    pub fresh: &'a [VirtualAddress],
 }
 
 impl Engine {
@@ -102,18 +121,26 @@ impl Engine {
             unattributed: UnattributedCounters::default(),
             latency: Latency::default(),
             started: false,
+            live: count,
+            leaving: Vec::new(),
+            free: Vec::new(),
         };
         for (index, params) in routers.into_iter().enumerate() {
             let id = RouterId(index as u32);
-            let details = Details::new(params);
-            engine.links.carry(details.params.link, details.params.vrid, id);
-            engine.links.depend(details.params.link, id);
-            for &link in &details.others {
-                engine.links.depend(link, id);
-            }
-            engine.details.push(details);
+            engine.details.push(Details::new(params));
+            engine.connect(id);
         }
         engine
+    }
+
+    /// Lets a router hear its adverts and its interfaces' changes.
+    fn connect(&mut self, id: RouterId) {
+        let details = &self.details[id.index()];
+        self.links.carry(details.params.link, details.params.vrid, id);
+        self.links.depend(details.params.link, id);
+        for &link in &details.others {
+            self.links.depend(link, id);
+        }
     }
 
     /// Starts every router that can run; the others go to FAULT.
@@ -121,18 +148,17 @@ impl Engine {
         self.started = true;
         for index in 0..self.routers.len() {
             let id = RouterId(index as u32);
-            match self.fault(id) {
-                None => {
-                    self.step(now, id, Input::Startup { owner: self.owner(id) }, Cause::Startup)
-                }
-                Some(fault) => {
-                    self.enter(
-                        now,
-                        id,
-                        State::Initialize { fault: Some(fault) },
-                        Cause::Fault(fault),
-                    );
-                }
+            if !self.details[index].removed {
+                self.start_one(now, id);
+            }
+        }
+    }
+
+    fn start_one(&mut self, now: Instant, id: RouterId) {
+        match self.fault(id) {
+            None => self.step(now, id, Input::Startup { owner: self.owner(id) }, Cause::Startup),
+            Some(fault) => {
+                self.enter(now, id, State::Initialize { fault: Some(fault) }, Cause::Fault(fault));
             }
         }
     }
@@ -160,30 +186,37 @@ impl Engine {
         }
         for n in 0..self.links.dependents(change.link) {
             let id = self.links.dependent(change.link, n);
-            let fault = self.fault(id);
-            match (self.routers[id.index()].state, fault) {
-                (State::Initialize { fault: Some(_) }, None) => {
-                    let input = Input::Startup { owner: self.owner(id) };
-                    self.step(now, id, input, Cause::FaultEnded);
+            self.reconsider(now, id);
+            self.details[id.index()].only_fresh &= !moved;
+            let State::Active(active) = self.routers[id.index()].state else { continue };
+            if moved && active.addresses_set {
+                // Everybody else's ARP tables still have the old Ethernet address.
+                let addresses = &self.details[id.index()].params.addresses;
+                if addresses.iter().any(|address| address.link == change.link) {
+                    self.on_addresses_set(now, id);
                 }
-                (State::Initialize { .. }, fault) => {
-                    self.routers[id.index()].state = State::Initialize { fault };
-                    if let Some(fault) = fault {
-                        self.details[id.index()].cause = Cause::Fault(fault);
-                    }
-                }
-                (State::Backup(_) | State::Active(_), Some(fault)) => {
-                    self.step(now, id, Input::Shutdown, Cause::Fault(fault));
-                }
-                (State::Active(active), None) if moved && active.addresses_set => {
-                    // Everybody else's ARP tables still have the old Ethernet address.
-                    let addresses = &self.details[id.index()].params.addresses;
-                    if addresses.iter().any(|address| address.link == change.link) {
-                        self.on_addresses_set(now, id);
-                    }
-                }
-                (State::Backup(_) | State::Active(_), None) => {}
             }
+        }
+    }
+
+    /// Whether a router can run may be otherwise than before.
+    fn reconsider(&mut self, now: Instant, id: RouterId) {
+        let fault = self.fault(id);
+        match (self.routers[id.index()].state, fault) {
+            (State::Initialize { fault: Some(_) }, None) => {
+                let input = Input::Startup { owner: self.owner(id) };
+                self.step(now, id, input, Cause::FaultEnded);
+            }
+            (State::Initialize { .. }, fault) => {
+                self.routers[id.index()].state = State::Initialize { fault };
+                if let Some(fault) = fault {
+                    self.details[id.index()].cause = Cause::Fault(fault);
+                }
+            }
+            (State::Backup(_) | State::Active(_), Some(fault)) => {
+                self.step(now, id, Input::Shutdown, Cause::Fault(fault));
+            }
+            (State::Backup(_) | State::Active(_), None) => {}
         }
     }
 
@@ -236,6 +269,9 @@ impl Engine {
             self.latency.takeover_addresses.record(now.since(active.due));
         }
         active.addresses_set = true;
+        if std::mem::take(&mut self.details[router.index()].only_fresh) {
+            return self.announce_fresh(now, router, garp.repeat, garp.delay);
+        }
         self.announce(router, garp.repeat);
         self.schedule_garps(now, router, NextGarp::SecondSet, garp.delay);
     }
@@ -277,20 +313,36 @@ impl Engine {
 
     /// The next wish, oldest first.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            self.free.append(&mut self.leaving);
+        }
+        action
     }
 
     /// How many routers there are.
     pub fn len(&self) -> usize {
-        self.routers.len()
+        self.live
     }
 
     /// Whether there is no router at all.
     pub fn is_empty(&self) -> bool {
-        self.routers.is_empty()
+        self.live == 0
     }
 
-    /// One router, to be shown.
+    /// The router with that id; `None` if there is none (any more).
+    pub fn get(&self, id: RouterId) -> Option<RouterView<'_>> {
+        let removed = self.details.get(id.index())?.removed;
+        (!removed).then(|| self.view(id))
+    }
+
+    /// The first router whose id is not below `id`: ids have holes where routers were removed.
+    pub fn first_from(&self, id: RouterId) -> Option<RouterView<'_>> {
+        (id.0..self.routers.len() as u32).find_map(|index| self.get(RouterId(index)))
+    }
+
+    /// One router, to be shown. One that was removed is shown as it was, until the actions that
+    /// speak of it have been drained.
     pub fn view(&self, id: RouterId) -> RouterView<'_> {
         let router = &self.routers[id.index()];
         let details = &self.details[id.index()];
@@ -310,12 +362,14 @@ impl Engine {
             active,
             deadline: self.timers.deadline(id.index()),
             counters: &details.counters,
+            former: &details.former,
+            fresh: &details.fresh,
         }
     }
 
     /// All routers, to be shown.
     pub fn views(&self) -> impl Iterator<Item = RouterView<'_>> {
-        (0..self.routers.len() as u32).map(|index| self.view(RouterId(index)))
+        (0..self.routers.len() as u32).filter_map(|index| self.get(RouterId(index)))
     }
 
     /// Packets that belong to no router.
@@ -504,6 +558,8 @@ impl Engine {
             self.actions.push_back(Action::SetAddresses { router: id });
         } else if from == StateName::Master {
             self.garps.cancel(id.index());
+            details.fresh.clear();
+            details.only_fresh = false;
             self.actions.push_back(Action::UnsetAddresses { router: id });
         }
     }
@@ -561,8 +617,17 @@ impl Engine {
     fn repeat_garps(&mut self, now: Instant, id: RouterId) {
         let garp = self.details[id.index()].params.garp;
         let State::Active(active) = &self.routers[id.index()].state else { return };
+        if !active.addresses_set {
+            // A change has brought some that are not there yet. When they are, all are announced.
+            self.details[id.index()].only_fresh = false;
+            return;
+        }
+        if active.next_garp == NextGarp::SecondFresh {
+            self.push_fresh(id, garp.repeat);
+            return self.schedule_garps(now, id, NextGarp::Refresh, garp.refresh);
+        }
         let repeat = match active.next_garp {
-            NextGarp::SecondSet => garp.repeat,
+            NextGarp::SecondSet | NextGarp::SecondFresh => garp.repeat,
             NextGarp::SecondLowerPriority => garp.lower_priority_repeat,
             NextGarp::Refresh => garp.refresh_repeat,
         };
@@ -635,6 +700,10 @@ impl Details {
             counters: RouterCounters::default(),
             since: Instant::ZERO,
             cause: Cause::Startup,
+            removed: false,
+            former: Vec::new(),
+            fresh: Vec::new(),
+            only_fresh: false,
             params,
         }
     }

@@ -30,6 +30,26 @@ impl Links {
         Links { links: (0..count).map(|_| Link::default()).collect(), ..Links::default() }
     }
 
+    /// Makes room for interfaces numbered below `count`.
+    pub(super) fn grow(&mut self, count: usize) {
+        self.links.resize_with(count.max(self.links.len()), Link::default);
+    }
+
+    /// Adverts for `vrid` on `link` no longer find `router`.
+    pub(super) fn release(&mut self, link: LinkId, vrid: Vrid, router: RouterId) {
+        if let Some(routers) = &mut self.links[link.index()].routers {
+            let place = &mut routers[usize::from(vrid.get())];
+            if *place == router.0 {
+                *place = NO_ROUTER;
+            }
+        }
+    }
+
+    /// `router` depends on `link` no more.
+    pub(super) fn let_go(&mut self, link: LinkId, router: RouterId) {
+        self.links[link.index()].dependents.retain(|&dependent| dependent != router);
+    }
+
     /// Lets adverts for `vrid` on `link` find `router`.
     pub(super) fn carry(&mut self, link: LinkId, vrid: Vrid, router: RouterId) {
         let routers = &mut self.links[link.index()].routers;

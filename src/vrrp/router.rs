@@ -59,6 +59,8 @@ pub enum NextGarp {
     SecondSet,
     /// The second set after a lower-priority advert.
     SecondLowerPriority,
+    /// The second set after a change, of the addresses that it brought.
+    SecondFresh,
     /// A refresh.
     Refresh,
 }

@@ -386,6 +386,13 @@ impl Host {
                     let member = &self.members[router.index()];
                     ensure!(repeat > 0 && member.acknowledged, "I9", "announces what is not set");
                 }
+                Action::Added { .. }
+                | Action::Altered { .. }
+                | Action::ChangeAddresses { .. }
+                | Action::AnnounceFresh { .. }
+                | Action::Removed { .. } => {
+                    ensure!(false, "model", "{action:?} though nothing was configured anew");
+                }
                 Action::Entered { router, from, to, .. } => {
                     let n = router.index();
                     self.tally.transitions += u64::from(to == StateName::Master);

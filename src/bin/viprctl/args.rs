@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Stats(Stats),
     Latency(Latency),
     Version(Version),
+    Reload(Reload),
 }
 
 /// list the virtual routers: state, priority, master, addresses
@@ -80,6 +81,11 @@ pub(crate) struct Latency {}
 #[argh(subcommand, name = "version")]
 pub(crate) struct Version {}
 
+/// let viprd read its configuration again and wait
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "reload")]
+pub(crate) struct Reload {}
+
 /// What came of reading the arguments.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Parsed {
@@ -100,6 +106,7 @@ impl Command {
             Command::Stats(stats) => Request::Stats { name: stats.name.clone() },
             Command::Latency(Latency {}) => Request::Latency {},
             Command::Version(Version {}) => Request::Version {},
+            Command::Reload(Reload {}) => Request::Reload {},
         }
     }
 }

@@ -11,6 +11,9 @@ use viprd::control::{ErrorCode, ErrorRecord, Record, Request};
 /// How long viprd may keep silent. It answers within a turn of its loop, so this is generous.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same for a reload, which may have to wait for another one.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(120);
+
 /// The longest record that is taken: far beyond a router with all addresses that a link can carry.
 const MAX_RECORD: u64 = 64 * 1024 * 1024;
 
@@ -41,6 +44,8 @@ pub(crate) enum Failure {
     },
     /// viprd refused the request.
     Refused(ErrorRecord),
+    /// viprd has refused to run a new configuration; why has been written already.
+    NotReloaded(String),
     /// What came is not what we understand.
     Strange(String),
     /// The answer can't be written.
@@ -65,6 +70,15 @@ impl Connection {
             Ok(stream) => Ok(Connection { socket: path.into(), stream: BufReader::new(stream) }),
             Err(error) => Err(Failure::Unavailable { socket: path.into(), error }),
         }
+    }
+
+    /// Gives viprd more time than a turn of its loop: reading a large configuration takes a while.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`].
+    pub(crate) fn wait_longer(&mut self) -> Result<(), Failure> {
+        let patience = Some(RELOAD_PATIENCE);
+        self.stream.get_ref().set_read_timeout(patience).map_err(|error| self.unavailable(error))
     }
 
     /// Sends a request.
@@ -134,7 +148,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Failure::ReaderLeft => 0,
-            Failure::Refused(_) => 1,
+            Failure::Refused(_) | Failure::NotReloaded(_) => 1,
             Failure::Unavailable { .. } => 69,
             Failure::Output(_) => 74,
             Failure::Strange(_) => 76,
@@ -195,6 +209,7 @@ impl fmt::Display for Failure {
                     _ => Ok(()), // whatever else there is to choose from, the message lists
                 }
             }
+            Failure::NotReloaded(why) => write!(f, "nothing has changed: {why}"),
             Failure::Strange(what) => f.write_str(what),
             Failure::Output(error) => write!(f, "the answer can't be written: {error}"),
             Failure::ReaderLeft => f.write_str("the reader of the answer has left"),

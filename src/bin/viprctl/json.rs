@@ -92,6 +92,7 @@ fn bare(out: &mut impl Write, record: &Record, indent: &str) -> Result<(), Failu
         Record::Daemon(daemon) => pretty(out, daemon, indent),
         Record::Latency(latency) => pretty(out, latency, indent),
         Record::Version(version) => pretty(out, version, indent),
+        Record::Reload(outcome) => pretty(out, outcome, indent),
         Record::Error(error) => pretty(out, error, indent),
         Record::End(end) => pretty(out, end, indent),
     }

@@ -3,6 +3,7 @@
 mod args;
 mod connection;
 mod json;
+mod reload;
 mod table;
 mod text;
 
@@ -52,11 +53,15 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "viprctl {}", env!("CARGO_PKG_VERSION"))?;
     }
     let mut connection = Connection::open(&args.socket)?;
+    if let Command::Reload(_) = &args.command {
+        connection.wait_longer()?;
+    }
     let answer = connection.ask(&args.command.request())?;
     match (&args.command, args.json) {
         (Command::Status(_) | Command::Latency(_), true) => json::array(out, answer),
         (Command::Stats(stats), true) if stats.name.is_none() => json::stats(out, answer),
         (Command::Version(_), true) => json::version(out, answer),
+        (Command::Reload(_), json) => reload::answer(out, answer, json),
         (_, true) => json::one(out, answer),
         (Command::Status(_), false) => text::status(out, answer, colours()),
         (Command::Show(_), false) => text::show(out, answer),

@@ -1,0 +1,334 @@
+//! A reload: the configuration is read again beside the loop, compared with what runs, and only the
+//! difference is applied, a slice a turn.
+//!
+//! ```text
+//!   SIGHUP, viprctl ─► a thread reads and checks ─► links ─► plan ─► addresses ─► slices ─► outcome
+//!                      (the loop turns on)          └──── one of them a turn ────┘
+//! ```
+//!
+//! Routers that the plan does not name are not touched. A reload that is asked for while one is
+//! under way follows it, once.
+
+use std::io::{self, PipeReader};
+use std::mem;
+use std::os::fd::AsFd;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use log::{info, warn};
+
+use super::run::Daemon;
+use super::tokens;
+use crate::base::Instant;
+use crate::config::plan::{self, Counts, Plan, Step};
+use crate::config::{self, Configuration, Global, Verdict};
+use crate::control::ReloadRecord;
+use crate::io::{Io, clock, process};
+
+/// Changes applied in one turn: well below a millisecond of work.
+const CHANGES_A_TURN: usize = 256;
+/// Findings that the log and whoever asked are told of, in one turn.
+const FINDINGS_TOLD: usize = 1000;
+
+/// The reload under way, if there is one, and what is needed for the next.
+pub(super) struct Reload {
+    file: PathBuf,
+    options: config::Options,
+    /// The daemon's settings as they were at its start.
+    global: Global,
+    stage: Stage,
+    /// The number of the reload under way, or of the last one.
+    run: u64,
+    /// Whether another one is to follow.
+    again: bool,
+    /// Gives what was read back to the thread that has read it.
+    back: Option<Sender<Configuration>>,
+    /// Whether anything in the file was left out.
+    flawed: bool,
+    outcome: ReloadRecord,
+}
+
+enum Stage {
+    Idle,
+    /// A thread reads the file. The pipe ends when it has.
+    Reading {
+        finding: Receiver<Option<Read>>,
+        _told: PipeReader,
+    },
+    /// It is over before anything could change; why is in the outcome.
+    Over,
+    /// It has been read, and waits for its interfaces to be known.
+    Read(Configuration),
+    /// It speaks of interfaces as we do.
+    Adopted(Configuration),
+    /// What is to change is known.
+    Planned(Configuration, Plan),
+    /// Changes are applied; so many have been.
+    Applying(Configuration, Plan, usize),
+}
+
+/// What the thread has found; nothing if it has failed by a fault of ours.
+struct Read {
+    configuration: Option<Configuration>,
+    findings: Vec<String>,
+    /// Whether anything in the file was left out.
+    flawed: bool,
+}
+
+impl Reload {
+    /// Reloads of `file`, read with these options; `global` is what the daemon has started with.
+    pub(super) fn new(file: &Path, options: config::Options, global: Global) -> Self {
+        Reload {
+            file: file.to_owned(),
+            options,
+            global,
+            stage: Stage::Idle,
+            run: 0,
+            again: false,
+            back: None,
+            flawed: false,
+            outcome: ReloadRecord::default(),
+        }
+    }
+
+    /// Asks for a reload; gives the number of the one that will have seen the file as it is now.
+    pub(super) fn ask(&mut self, io: &mut dyn Io) -> u64 {
+        if !matches!(self.stage, Stage::Idle) {
+            self.again = true;
+            return self.run + 1;
+        }
+        self.begin(io);
+        self.run
+    }
+
+    fn begin(&mut self, io: &mut dyn Io) {
+        info!("Reloading");
+        self.run += 1;
+        self.outcome = ReloadRecord::default();
+        self.stage = self.read_apart(io).unwrap_or_else(|cause| {
+            let why = format!("{}: can't be read beside the loop: {cause}", self.file.display());
+            self.outcome.refused = Some(why);
+            Stage::Over
+        });
+    }
+
+    /// Reads in a thread of its own: the loop must not wait, and what reading leaves behind in the
+    /// heap stays apart (see `load_apart` in `boot`). What was read goes back to that thread to be
+    /// freed.
+    fn read_apart(&mut self, io: &mut dyn Io) -> io::Result<Stage> {
+        let (pipe, told) = io::pipe()?;
+        let (found, finding) = mpsc::channel();
+        let (back, returned) = mpsc::channel::<Configuration>();
+        let file = self.file.clone();
+        let options = config::Options { random_seed: clock::wall_nanos(), ..self.options.clone() };
+        thread::Builder::new().name("viprd-reload".into()).spawn(move || {
+            let read = catch_unwind(|| read(&file, &options)).ok();
+            // Nobody listens any more if the daemon stops.
+            let _ = found.send(read);
+            drop(told);
+            drop(returned.recv());
+            process::release_free_memory();
+        })?;
+        io.watch(tokens::RELOAD, pipe.as_fd())?;
+        self.back = Some(back);
+        Ok(Stage::Reading { finding, _told: pipe })
+    }
+
+    /// Whether there is work for the next turn, other than to wait for something that will wake us.
+    pub(super) fn has_work(&self, synchronised: bool) -> bool {
+        match self.stage {
+            Stage::Idle | Stage::Reading { .. } => false,
+            Stage::Read(_) => synchronised,
+            Stage::Over | Stage::Adopted(_) | Stage::Planned(..) | Stage::Applying(..) => true,
+        }
+    }
+
+    /// The thread has read.
+    fn take(&mut self, read: Option<Read>) -> Stage {
+        let Some(read) = read else {
+            let why = "reading it failed by a fault of viprd's own";
+            self.outcome.refused = Some(format!("{}: {why}", self.file.display()));
+            return Stage::Over;
+        };
+        for finding in &read.findings {
+            warn!("{finding}");
+        }
+        self.outcome.findings = read.findings;
+        let Some(configuration) = read.configuration else {
+            self.outcome.refused = Some(format!("{} can't be run as it is", self.file.display()));
+            return Stage::Over;
+        };
+        let fixed = plan::fixed_settings(&self.global, &configuration.global);
+        if !fixed.is_empty() {
+            warn!("these settings differ and hold only after a restart: {}", fixed.join(", "));
+        }
+        self.outcome.needs_restart = fixed.into_iter().map(str::to_owned).collect();
+        self.flawed = read.flawed;
+        Stage::Read(configuration)
+    }
+}
+
+/// What the thread does.
+fn read(file: &Path, options: &config::Options) -> Read {
+    let loaded = config::load(file, &config::OsFiles, options);
+    let diagnostics = &loaded.diagnostics;
+    let lines = diagnostics.iter().map(|finding| diagnostics.one_line(finding));
+    let mut findings: Vec<String> = lines.take(FINDINGS_TOLD).collect();
+    if diagnostics.len() > FINDINGS_TOLD {
+        let more = diagnostics.len() - FINDINGS_TOLD;
+        findings.push(format!("{more} more findings: `viprd -t` tells them all"));
+    }
+    Read {
+        findings,
+        flawed: diagnostics.verdict() != Verdict::Fine,
+        configuration: loaded.configuration,
+    }
+}
+
+impl Daemon {
+    /// Asks for a reload; gives its number.
+    pub(super) fn ask_reload(&mut self) -> u64 {
+        self.reload.ask(&mut *self.io)
+    }
+
+    /// The pipe of the thread that reads has come to its end.
+    pub(super) fn on_read(&mut self) {
+        let Stage::Reading { finding, .. } = &self.reload.stage else { return };
+        // Nothing yet: what we were told was about an earlier thread.
+        let Ok(read) = finding.try_recv() else { return };
+        self.io.forget(tokens::RELOAD);
+        self.reload.stage = self.reload.take(read);
+    }
+
+    /// Goes one stage, or one slice of changes, further.
+    pub(super) fn advance_reload(&mut self, now: Instant) {
+        if !self.reload.has_work(self.host.is_synchronised()) {
+            return;
+        }
+        if self.stopping.is_some() {
+            self.reload.outcome = ReloadRecord::refused("viprd is stopping");
+            return self.end_reload(now, None);
+        }
+        match mem::replace(&mut self.reload.stage, Stage::Idle) {
+            Stage::Idle | Stage::Reading { .. } => {}
+            Stage::Over => self.end_reload(now, None),
+            Stage::Read(mut configuration) => {
+                self.adopt_links(now, &mut configuration);
+                self.reload.stage = Stage::Adopted(configuration);
+            }
+            Stage::Adopted(configuration) => {
+                let running = self.engine.views().map(|view| (view.id, view.params));
+                let plan = plan::plan(running, &configuration.routers);
+                match refusal(&plan.counts, self.reload.flawed) {
+                    None => self.reload.stage = Stage::Planned(configuration, plan),
+                    Some(why) => {
+                        self.reload.outcome.refused = Some(why);
+                        self.end_reload(now, Some(configuration));
+                    }
+                }
+            }
+            Stage::Planned(configuration, plan) => {
+                if plan.steps.iter().any(|step| self.moves_addresses(*step, &configuration)) {
+                    let wanted = configuration.routers.iter().flat_map(|router| &router.addresses);
+                    self.host.configure(wanted);
+                }
+                self.reload.stage = Stage::Applying(configuration, plan, 0);
+            }
+            Stage::Applying(configuration, plan, done) => {
+                // Wishes that speak of the addresses as they are have to be heard before.
+                self.carry_out(now);
+                let slice = plan.steps.iter().skip(done).take(CHANGES_A_TURN);
+                for change in slice.filter_map(|step| step.change(&configuration.routers)) {
+                    self.engine.on_change(now, change);
+                }
+                let done = done + CHANGES_A_TURN;
+                if done < plan.steps.len() {
+                    self.reload.stage = Stage::Applying(configuration, plan, done);
+                    return;
+                }
+                let Counts { added, altered, removed, unchanged } = plan.counts;
+                let outcome = &mut self.reload.outcome;
+                outcome.added = added as u64;
+                outcome.altered = altered as u64;
+                outcome.removed = removed as u64;
+                outcome.unchanged = unchanged as u64;
+                self.end_reload(now, Some(configuration));
+            }
+        }
+    }
+
+    /// Numbers interfaces as we do, and watches those that are new.
+    fn adopt_links(&mut self, now: Instant, configuration: &mut Configuration) {
+        let known = self.names.len();
+        plan::adopt_links(configuration, &mut self.names);
+        let links = self.names.len();
+        if links == known {
+            return;
+        }
+        self.link_up.resize(links, None);
+        self.joined.resize(links, None);
+        self.frames.grow_links(links);
+        self.engine.grow_links(links);
+        self.host.watch(&self.names);
+        while let Some(fact) = self.host.next_fact() {
+            self.on_fact(now, fact);
+        }
+    }
+
+    /// Whether a step changes which virtual addresses the host may have.
+    fn moves_addresses(&self, step: Step, configuration: &Configuration) -> bool {
+        let addresses = |index: usize| configuration.routers.get(index).map(|new| &new.addresses);
+        match step {
+            Step::Remove(_) | Step::Add(_) => true,
+            Step::Alter(id, index) => {
+                self.engine.get(id).map(|view| &view.params.addresses) != addresses(index)
+            }
+        }
+    }
+
+    /// Tells what has come of it, and goes on with the next one if it has been asked for.
+    fn end_reload(&mut self, now: Instant, configuration: Option<Configuration>) {
+        self.reload.stage = Stage::Idle;
+        if let (Some(back), Some(configuration)) = (self.reload.back.take(), configuration) {
+            // If the thread has gone, it is freed here.
+            let _ = back.send(configuration);
+        }
+        let outcome = mem::take(&mut self.reload.outcome);
+        match &outcome.refused {
+            Some(why) => warn!("Reload refused, nothing has changed: {why}"),
+            None => info!(
+                "Reload complete: {} added, {} altered, {} removed, {} unchanged",
+                outcome.added, outcome.altered, outcome.removed, outcome.unchanged
+            ),
+        }
+        self.clients.on_reloaded(now, self.reload.run, &outcome);
+        if mem::take(&mut self.reload.again) && self.stopping.is_none() {
+            self.reload.begin(&mut *self.io);
+        }
+    }
+}
+
+/// Why a plan is not to be carried out. Where something in the file was left out, a router that is
+/// missing may well be missing by mistake, and its service would stop.
+fn refusal(counts: &Counts, flawed: bool) -> Option<String> {
+    (flawed && counts.removed > 0).then(|| {
+        let routers = super::words::count(counts.removed, "virtual router");
+        format!("the file has errors, and {routers} would be removed: mend it first")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flawed_file_may_change_and_add_but_not_remove() {
+        let removing = Counts { removed: 1, ..Counts::default() };
+        let adding = Counts { added: 1, altered: 2, ..Counts::default() };
+        assert_eq!(refusal(&removing, false), None);
+        assert_eq!(refusal(&adding, true), None);
+        assert!(refusal(&removing, true).is_some_and(|why| why.contains("1 virtual router ")));
+    }
+}
