@@ -33,6 +33,8 @@ mod reconciler;
 mod request;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
