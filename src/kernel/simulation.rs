@@ -328,7 +328,7 @@ impl World {
                     assert!(!self.synchronised);
                     self.synchronised = true;
                 }
-                Fact::LeftoversRemoved { .. } | Fact::Resynchronised => {}
+                Fact::TakenAlong { .. } | Fact::LeftoversRemoved { .. } | Fact::Resynchronised => {}
                 Fact::SyncFailed { error } => panic!("dump refused: {error}"),
             }
         }

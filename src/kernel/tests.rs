@@ -439,3 +439,31 @@ fn views_count_addresses() {
     assert!(!bench.host.is_present(&address(77)));
     assert_eq!(bench.host.link(LinkId(2)), None);
 }
+
+#[test]
+fn what_our_removal_takes_along_is_put_back_or_told() {
+    let mut bench = Bench::new();
+    let in_subnet = |last| VirtualAddress { prefix_len: 24, ..address(last) };
+    bench.host.set(1, [&in_subnet(1)]);
+    bench.host.set(2, [&in_subnet(2)]);
+    bench.settle();
+    bench.kernel.foreign_add("eth0", address(3).ip, 24);
+    bench.settle();
+    bench.host.unset(1, [&in_subnet(1)]);
+    let facts = bench.settle();
+    let taken = Fact::TakenAlong { link: ETH, ip: address(3).ip };
+    assert!(facts.contains(&taken), "{facts:?}");
+    assert!(facts.contains(&Fact::Set { owner: 2 }), "it has been put back: {facts:?}");
+    assert!(!facts.iter().any(|fact| matches!(fact, Fact::AddressLost { .. })), "{facts:?}");
+    assert!(bench.holds(&in_subnet(2)));
+    assert!(!bench.holds(&in_subnet(3)));
+}
+
+#[test]
+fn broken_datagrams_are_counted_and_made_up_for() {
+    let mut bench = Bench::new();
+    bench.host.on_monitor(&[0; 5]);
+    bench.host.on_command(&[0xff; 40]);
+    assert_eq!(bench.host.counters().malformed, 2);
+    assert_eq!(bench.settle(), [Fact::Resynchronised]);
+}
