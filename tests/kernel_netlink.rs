@@ -701,3 +701,19 @@ fn a_link_that_moves_to_another_namespace_is_gone() {
         assert!(other.wait().expect("it ends").success());
     });
 }
+
+#[test]
+fn the_same_address_with_another_length_stays() {
+    in_namespace(|| {
+        veth_pair();
+        ip("addr add 10.0.0.1/24 dev eth");
+        let mut bench = Bench::synchronised(&["eth"]);
+        let address = virtual_address(Ipv4Addr::new(10, 0, 0, 1), 32);
+        bench.host.set(1, [&address]);
+        bench.settle();
+        assert_eq!(shown_ipv4("eth"), ["10.0.0.1/24", "10.0.0.1/32"]);
+        bench.host.unset(1, [&address]);
+        bench.settle();
+        assert_eq!(shown_ipv4("eth"), ["10.0.0.1/24"]);
+    });
+}

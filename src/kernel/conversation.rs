@@ -103,7 +103,7 @@ impl Conversation {
     /// Numbers for up to `count` requests, the first of them. Never 0: that is what events have
     /// that no request caused.
     pub(super) fn numbers(&self, count: u32) -> u32 {
-        match self.last_seq.checked_add(count) {
+        match self.last_seq.checked_add(count.saturating_add(1)) {
             Some(_) => self.last_seq + 1,
             None => 1,
         }

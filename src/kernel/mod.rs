@@ -19,6 +19,11 @@
 //!   `entry`: one of them.
 //! * `conversation`: what has been asked and not been answered.
 //!
+//! What the sockets need: bound to a port of their own (`bind` with port 0), large receive buffers
+//! (`SO_RCVBUFFORCE`; an event occupies about a kilobyte of it, and every address added or removed
+//! is one), `NETLINK_CAP_ACK` on the command socket (a refusal repeats the request otherwise), and
+//! **never** `NETLINK_NO_ENOBUFS`: that something was lost is the one thing that must be known.
+//!
 //! Nothing here is superlinear in the number of addresses: an event, a wish, an answer about one of
 //! them is a few look-ups; a dump, an overrun and a reload pass over all of them once. In the
 //! steady state nothing allocates.
@@ -33,6 +38,8 @@ mod reconciler;
 mod request;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -100,6 +107,14 @@ pub enum Fact {
     AddressLost {
         /// Who wants it.
         owner: u32,
+        /// The link it was on.
+        link: LinkId,
+        /// The address.
+        ip: IpAddr,
+    },
+    /// An address that is none of ours has gone along with one that we removed: that was the first
+    /// of their subnet, and the interface's `promote_secondaries` is off (`ip-sysctl`).
+    TakenAlong {
         /// The link it was on.
         link: LinkId,
         /// The address.
@@ -265,8 +280,11 @@ impl Host {
                 _ => self.on_event(&message),
             }
         }
-        self.counters.malformed += u64::from(messages.broken());
         self.conversation.monitor.read();
+        if messages.broken() {
+            self.counters.malformed += 1;
+            self.on_monitor_overrun();
+        }
     }
 
     /// The monitor has lost something: its queue ran over (`ENOBUFS`), a datagram was truncated,
@@ -439,7 +457,7 @@ impl Host {
 
     /// A watched interface as status output shows it; `None` for an id that isn't watched.
     pub fn link(&self, link: LinkId) -> Option<LinkView<'_>> {
-        let watched = self.links.get(link.index())?;
+        let watched = self.links.get(link.index()).filter(|_| link.index() < self.names.len())?;
         let device = watched.device.and_then(|ifindex| self.mirror.device(ifindex));
         let here = |id: &&EntryId| self.reconciler.entry(**id).is_some_and(Entry::is_there);
         let virtual_addresses = self.reconciler.entries_of(link).iter().filter(here).count();
@@ -494,7 +512,6 @@ impl Host {
         if former != now {
             if let Some(former) = former {
                 self.unbind(former);
-                self.report(former);
             }
             if let Some(now) = now {
                 self.bind(now, link.ifindex);
@@ -518,10 +535,10 @@ impl Host {
         if let Some(watched) = device.link.and_then(|link| self.links.get_mut(link.index())) {
             watched.device = None;
         }
-        self.reconciler.device_gone(device.link, ifindex, &mut self.facts);
         if let Some(link) = device.link {
             self.report(link);
         }
+        self.reconciler.device_gone(device.link, ifindex, &mut self.facts);
     }
 
     fn on_address(&mut self, address: &Address, present: bool, origin: Origin) {
@@ -550,6 +567,9 @@ impl Host {
         }
         if let Some(link) = link {
             self.report(link);
+            if let (false, Origin::Own(_)) = (present, origin) {
+                self.facts.push_back(Fact::TakenAlong { link, ip: address.ip });
+            }
         }
     }
 
@@ -784,7 +804,6 @@ impl Host {
         if self.links.get(link.index()).is_some_and(|watched| watched.device.is_some()) {
             // Names are unique: the other one is gone or renamed, and we haven't heard of it yet.
             self.unbind(link);
-            self.report(link);
         }
         let (Some(device), Some(watched)) =
             (self.mirror.device_mut(ifindex), self.links.get_mut(link.index()))
@@ -814,6 +833,7 @@ impl Host {
         if let Some(device) = self.mirror.device_mut(ifindex) {
             device.link = None;
         }
+        self.report(link);
         let mirror = &mut self.mirror;
         self.reconciler.leave(link, &mut self.facts, |address, at, marks| {
             mirror.put_real(&as_real(address, at), false, marks);

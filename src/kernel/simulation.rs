@@ -328,7 +328,7 @@ impl World {
                     assert!(!self.synchronised);
                     self.synchronised = true;
                 }
-                Fact::LeftoversRemoved { .. } | Fact::Resynchronised => {}
+                Fact::TakenAlong { .. } | Fact::LeftoversRemoved { .. } | Fact::Resynchronised => {}
                 Fact::SyncFailed { error } => panic!("dump refused: {error}"),
             }
         }
@@ -456,10 +456,10 @@ fn trace_messages(way: &str, datagram: &[u8]) {
     }
 }
 
-/// 400 cases, or as many as `PROPTEST_CASES` says.
+/// 200 cases, or as many as `PROPTEST_CASES` says.
 fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 400 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 200 };
     ProptestConfig { cases, ..config }
 }
 
