@@ -228,6 +228,13 @@ impl Daemon {
                 self.retry_requests_at = now + SYNC_RETRY;
             }
             Fact::LeftoversRemoved { removed: 0 } => {}
+            Fact::TakenAlong { link, ip } => {
+                let link = self.names.name(link);
+                warn!(
+                    "address {ip} of {link} has gone along with a virtual address that was the \
+                     first of their subnet: see net.ipv4.conf.{link}.promote_secondaries"
+                );
+            }
             Fact::LeftoversRemoved { removed } => {
                 let addresses = words::count(removed as usize, "virtual address");
                 info!("removed {addresses} that an earlier run had left behind");
