@@ -152,3 +152,32 @@ fn files_that_are_included_count_where_they_are_included() {
     assert!(told.iter().any(|line| line.contains("note[N008]: no file matches `/c/two.inc`")));
     assert_eq!(loaded.configuration.unwrap().global.router_id.as_deref(), Some("one"));
 }
+
+#[test]
+fn json_says_the_same_as_the_lines() {
+    let loaded = load(&instance("priority 300\nprioritty 3"));
+    let json: serde_json::Value = serde_json::from_str(&loaded.diagnostics.json()).unwrap();
+    let findings: Vec<_> =
+        json.as_array().unwrap().iter().filter(|finding| finding["code"] != "W057").collect();
+    let [range, typo] = &findings[..] else { panic!("{findings:#?}") };
+    assert_eq!(range["severity"], "error");
+    assert_eq!((&range["code"], &range["file"]), (&"E032".into(), &"/etc/test.conf".into()));
+    assert_eq!((&range["line"], &range["column"]), (&4.into(), &10.into()));
+    assert_eq!((&range["end_line"], &range["end_column"]), (&4.into(), &13.into()));
+    assert_eq!(typo["help"][0], "did you mean `priority`?");
+    assert_eq!(loaded.diagnostics.summary(), "1 error, 2 warnings");
+}
+
+#[test]
+fn order_does_not_matter() {
+    let globals = "global_defs {\n vrrp_version 3\n vrrp_garp_master_repeat 2\n}\n";
+    let script = "vrrp_script s {\n script /bin/true\n user nobody\n}\n";
+    let router =
+        instance(" track_script {\n s\n }\n advert_int 0.5\n virtual_ipaddress {\n 10.0.0.5\n }");
+    let one = load(&format!("{globals}{script}{router}"));
+    let other = load(&format!("{router}{script}{globals}"));
+    let routers = |loaded: &Loaded| loaded.configuration.as_ref().unwrap().routers.clone();
+    assert_eq!(routers(&one), routers(&other));
+    assert_eq!((one.diagnostics.exit_code(), other.diagnostics.exit_code()), (0, 0));
+    assert_eq!(routers(&one)[0].garp.repeat, 2);
+}

@@ -191,6 +191,7 @@ pub mod codes {
         INCOMPLETE_BLOCK "E089" Flawed "a block lacks what it is for"
         INSECURE_SCRIPTS "W090" Insecure "scripts run as root without enable_script_security"
         DELAY_TOO_LONG "W091" Fine "an interface's delay is longer than a master may be missed"
+        NO_UNICAST_INTERFACE "W092" Flawed "a virtual router with unicast peers names no interface"
     }
 }
 

@@ -49,7 +49,10 @@ impl Check<'_> {
                 .help(format!("add a line such as `{example}`"))
         };
         if router.interface.is_none() && !section.refused.contains(&instance::INTERFACE) {
-            self.tell(lacks(codes::NO_INTERFACE, "interface", "interface eth0"));
+            // keepalived lets the routing table choose it.
+            let code =
+                if router.unicast { codes::NO_UNICAST_INTERFACE } else { codes::NO_INTERFACE };
+            self.tell(lacks(code, "interface", "interface eth0"));
         }
         if router.vrid.is_none() && !section.refused.contains(&instance::VIRTUAL_ROUTER_ID) {
             self.tell(lacks(codes::NO_VRID, "virtual_router_id", "virtual_router_id 51"));
@@ -304,6 +307,18 @@ impl Check<'_> {
                 self.tell(finding.label("ignored").help("remove one of the two lines"));
             }
         }
+    }
+
+    /// Virtual routers of IPv6: read, kept and checked, told once.
+    pub(super) fn ipv6(&mut self, routers: &[Facts<'_>]) {
+        let Some(router) = routers.iter().find(|router| router.is_v6) else { return };
+        let place = router.addresses().next().map(|(entry, _)| entry.subject_span());
+        let message = format!(
+            "virtual routers of IPv6, such as `{}`, are accepted, without effect yet",
+            router.name()
+        );
+        let span = place.unwrap_or_else(|| name_span(router.section));
+        self.tell(Diagnostic::new(codes::NOT_YET, span, message));
     }
 
     /// What stands for the whole daemon.
