@@ -94,6 +94,11 @@ impl Section {
         }
     }
 
+    /// How many routers and how often, without what was done.
+    pub(crate) fn short(&self) -> &str {
+        self.title.split(": ").next().unwrap_or_default()
+    }
+
     /// The figure of a measure.
     pub(crate) fn figure(&self, measure: Measure) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.measure == measure)
@@ -188,7 +193,7 @@ impl Report {
                 let _ = writeln!(
                     page,
                     "| {}: {} | {} | {} | {} | {} | {kept} |",
-                    promise.section.title,
+                    promise.section.short(),
                     name(figure.measure),
                     middle(&figure.viprd),
                     middle(&figure.peer),
