@@ -187,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn the_benchmark_measures_keepalived_unless_told_otherwise() {
+        let Parsed::Run(args) = parse(words("bench --case steady --routers=20 --quick")) else {
+            panic!("not run");
+        };
+        let Command::Bench(args) = args.command else { panic!("no benchmark: {args:?}") };
+        assert_eq!((&*args.peer, args.routers, args.interval), ("keepalived", Some(20), None));
+        assert!(args.quick && !args.full);
+        assert!(matches!(parse(words("bench --routers many")), Parsed::Wrong(_)));
+    }
+
+    #[test]
     fn nothing_is_split_after_two_dashes() {
         assert_eq!(split_assignments(words("--a=b -- --c=d")), ["--a", "b", "--", "--c=d"]);
         assert_eq!(split_assignments(words("a=b --=x")), ["a=b", "--=x"]);

@@ -17,7 +17,7 @@ use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Pid, getppid, setsid};
 use serde::Serialize;
 
 use crate::interrupt::{Stop, wait_for};
@@ -158,9 +158,6 @@ impl Daemon {
         command.stdin(Stdio::null());
         let (output, out_end) = io::pipe()?;
         command.stdout(out_end.try_clone()?).stderr(out_end);
-        // A group of its own: Ctrl-C on the terminal is for the bench alone, which then stops it;
-        // and killing the group reaches a peer's children.
-        command.process_group(0);
         confine(&mut command, namespace, manner.cpu)?;
 
         let started = Instant::now();
@@ -361,6 +358,10 @@ fn confine(command: &mut Command, namespace: &Namespace, cpu: Option<usize>) -> 
         // command before it returns), so the descriptor is open.
         let namespace = unsafe { BorrowedFd::borrow_raw(namespace) };
         setns(namespace, CloneFlags::CLONE_NEWNET)?;
+        // A session of its own, as a service has. Ctrl-C on the terminal is for the bench alone,
+        // which then stops it; killing its group reaches a peer's children; and where the kernel
+        // shares processors out by session (autogroups, `sched(7)`) it does not share with us.
+        setsid()?;
         SigSet::empty().thread_set_mask()?;
         if let Some(cpus) = &cpus {
             sched_setaffinity(Pid::from_raw(0), cpus)?;

@@ -27,7 +27,7 @@ pub(crate) use report::Report;
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::daemon::{Program, Programs};
 use crate::interrupt::Stop;
@@ -67,6 +67,9 @@ pub(crate) enum Failure {
     Signal(i32),
 }
 
+/// After this no part of a run of ten minutes is begun.
+const LAST_CALL: Duration = Duration::from_secs(565);
+
 /// The share of nominal adverts that counts as keeping up.
 ///
 /// keepalived counts each interval from the moment it got to it and so loses 0.4 to 1.6 % at
@@ -86,6 +89,10 @@ impl Run {
         mut each: impl FnMut(&Section),
     ) -> Result<Report, Failure> {
         let begun = Instant::now();
+        let last_call = match (self.case, self.effort) {
+            (None, Effort::Quick | Effort::Short) => Some(begun + LAST_CALL),
+            _ => None,
+        };
         let jobs = match self.case {
             Some(case) => jobs::of_case(case, self.effort, self.wanted),
             None => jobs::all(self.effort),
@@ -96,7 +103,13 @@ impl Run {
             let say = |text: &str| {
                 progress.say(format!("{}/{}  {}: {text}", number + 1, jobs.len(), job.title));
             };
+            let is_late = || last_call.is_some_and(|last_call| Instant::now() > last_call);
             let section = match &job.work {
+                _ if is_late() => {
+                    let mut section = Section::of(job);
+                    section.doubts.push("left out: the ten minutes were over".into());
+                    section
+                }
                 Work::Play(scene, steps) => self.repeat(job, scene, steps, &say)?,
                 Work::Capacity { .. } => self.search_both(job, &say)?,
             };

@@ -312,7 +312,7 @@ fn ratios(report: &Report) -> Option<String> {
         .filter_map(|promise| {
             let Goal::Times(goal) = promise.goal else { return None };
             let ratio = promise.figure.ratio()?;
-            let title = promise.section.title.split(": ").next().unwrap_or_default();
+            let title = promise.section.short();
             let name = promise.figure.measure.name;
             tells(promise.figure).then(|| (format!("{title}: {name}"), ratio, goal))
         })

@@ -161,8 +161,11 @@ impl<'a> Stage<'a> {
             // Nothing but what is measured shall be on the wire.
             topology.host(id).enter(|| std::fs::write(NO_IPV6, "1"))?;
         }
+        // Each host's addresses are watched from the other one's processor.
         let on_a = AddressWatch::start(topology.host(a))?;
+        stay_on(CPU_A)?;
         let on_b = AddressWatch::start(topology.host(b))?;
+        stay_on(CPU_B)?;
         // What building left to do (netns, udev, ...) shall be over.
         pass_until(Instant::now() + Duration::from_millis(200), || Ok(()))?;
 

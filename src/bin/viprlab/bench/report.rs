@@ -94,6 +94,11 @@ impl Section {
         }
     }
 
+    /// How many routers and how often, without what was done.
+    pub(crate) fn short(&self) -> &str {
+        self.title.split(": ").next().unwrap_or_default()
+    }
+
     /// The figure of a measure.
     pub(crate) fn figure(&self, measure: Measure) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.measure == measure)
@@ -188,7 +193,7 @@ impl Report {
                 let _ = writeln!(
                     page,
                     "| {}: {} | {} | {} | {} | {} | {kept} |",
-                    promise.section.title,
+                    promise.section.short(),
                     name(figure.measure),
                     middle(&figure.viprd),
                     middle(&figure.peer),
@@ -249,6 +254,14 @@ the daemon's processes with: on veth that includes, on the sender's side, the de
 receiver. Times on the wire are the kernel's own, taken on receipt. \
 The machine is shared and virtual: differences below 15 % mean nothing, and only ratios within one \
 run do.
+
+In *most routers*, viprd keeps up if at least 99.9 % of the adverts that are due leave; keepalived is \
+granted 98 %, since it counts each interval from the moment it got to it and so loses up to 1.6 % even \
+when idle. No address may move in either.
+
+FRR is not measured. Its vrrpd can't do the same work: it wants a macvlan for each router on both hosts, \
+and the kernel then clones each advert for each of them. Where it was tried (8.4.4, VRRPv3, 1 s) the \
+backup used 35 % of a core with 255 routers, and 1,000 never settled.
 ";
 
 fn name(measure: Measure) -> String {
