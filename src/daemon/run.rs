@@ -81,7 +81,7 @@ impl Daemon {
             let wake_at = self.wake_at().min(journal.wake_at());
             let gather = self.gather();
             let now = self.pulse.turn(&mut *self.io, wake_at, gather)?;
-            self.receive(now);
+            let _ = self.receive(now);
             self.drain(now)?;
             self.fire(now);
             self.advance_reload(now);
@@ -137,11 +137,12 @@ impl Daemon {
         }
     }
 
-    /// Facts up: everything that has happened goes to its owner.
-    fn receive(&mut self, now: Instant) {
-        let (mut signalled, mut read) = (false, false);
+    /// Facts up: everything that has happened goes to its owner. Returns whether anything had.
+    fn receive(&mut self, now: Instant) -> bool {
+        let (mut signalled, mut read, mut any) = (false, false, false);
         self.packets_came = false;
         while let Some(Completion { token, event }) = self.io.completion() {
+            any = true;
             match (token, event) {
                 (tokens::VRRP_IPV4, Event::Datagram { bytes, ifindex: Some(ifindex), .. }) => {
                     self.packets_came = true;
@@ -194,6 +195,7 @@ impl Daemon {
         while let Some(fact) = self.host.next_fact() {
             self.on_fact(now, fact);
         }
+        any
     }
 
     /// Drain before you judge: what has already arrived is handled before a deadline counts as
@@ -204,7 +206,11 @@ impl Daemon {
                 break;
             }
             self.io.turn(Instant::ZERO)?;
-            self.receive(now);
+            // The kernel's sign of waiting work may be stale: it raises the sign after it has
+            // queued the work, which may be done by then.
+            if !self.receive(now) {
+                break;
+            }
         }
         Ok(())
     }
