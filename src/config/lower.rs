@@ -28,6 +28,10 @@ struct Lowering<'m> {
 impl Lowering<'_> {
     /// A virtual router; `None` if it lacks what it needs, which the checks have told.
     fn router(&mut self, router: &Facts<'_>) -> Option<RouterParams> {
+        // Not spoken yet: as a multicast router of IPv4 it would be something else.
+        if router.is_v6 || router.unicast {
+            return None;
+        }
         let link = self.links.intern(router.interface?);
         let section = router.section;
         Some(RouterParams {

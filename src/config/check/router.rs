@@ -314,7 +314,7 @@ impl Check<'_> {
         let Some(router) = routers.iter().find(|router| router.is_v6) else { return };
         let place = router.addresses().next().map(|(entry, _)| entry.subject_span());
         let message = format!(
-            "virtual routers of IPv6, such as `{}`, are accepted, without effect yet",
+            "virtual routers of IPv6, such as `{}`, are left out: only IPv4 is spoken yet",
             router.name()
         );
         let span = place.unwrap_or_else(|| name_span(router.section));
