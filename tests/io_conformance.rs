@@ -354,7 +354,7 @@ conformance! {
         // SAFETY: the name is a C string.
         let lo = unsafe { libc::if_nametoindex(c"lo".as_ptr()) };
         match io.completion().expect("a completion").event {
-            Event::Datagram { bytes, ifindex, truncated } => {
+            Event::Datagram { bytes, ifindex, truncated, .. } => {
                 assert_eq!((bytes, ifindex, truncated), (&b"with"[..], Some(IfIndex(lo)), false));
             }
             other => panic!("{other:?}"),
@@ -748,7 +748,7 @@ conformance! {
                 quiet += usize::from(heard.len() >= count);
                 while let Some(completion) = io.completion() {
                     match (completion.token, completion.event) {
-                        (A, Event::Datagram { bytes, ifindex, truncated: false }) => {
+                        (A, Event::Datagram { bytes, ifindex, truncated: false, .. }) => {
                             assert_eq!((bytes[0], bytes[9], bytes.len()), (0x45, 112, 40));
                             heard.push((bytes[20], ifindex.expect("an interface")));
                         }

@@ -8,7 +8,7 @@ use log::{debug, error, info, warn};
 use super::clients::Clients;
 use super::frames::{Announced, Frames, Round};
 use super::journal::Journal;
-use super::pulse::Pulse;
+use super::pulse::{Arrivals, Pulse, Wait};
 use super::reload::Reload;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
@@ -31,6 +31,8 @@ const BATCHES_A_TURN: usize = 2;
 /// Active_Down_Interval and Skew_Time from when they see a packet, so this is the most that it adds
 /// to a takeover; a wake-up costs as much CPU as ten packets.
 const GATHER: Span = Span::from_micros(250);
+/// So long before a takeover the loop is awake: most wake-ups are not later than this.
+const ALERT: Span = Span::from_micros(150);
 /// Turns that may be spent on packets that have already arrived before a deadline is judged.
 const DRAIN_TURNS: usize = 64;
 /// When to try again after a netlink request could not be sent, or a dump was refused.
@@ -77,10 +79,10 @@ impl Daemon {
     /// When the ring itself fails.
     pub(super) fn run(&mut self, journal: &mut Journal) -> io::Result<()> {
         self.listen()?;
+        let mut log_waits = false;
         while !self.has_stopped() {
-            let wake_at = self.wake_at().min(journal.wake_at());
-            let gather = self.gather();
-            let now = self.pulse.turn(&mut *self.io, wake_at, gather)?;
+            let (wake_at, wait) = self.rest(journal.wake_at());
+            let now = self.pulse.turn(&mut *self.io, wake_at, wait)?;
             let _ = self.receive(now);
             self.drain(now)?;
             self.fire(now);
@@ -93,7 +95,13 @@ impl Daemon {
                 let run = self.ask_reload();
                 self.clients.promise_reload(run);
             }
-            journal.flush(now);
+            // The log comes after the packets it tells of, but no later than in the next turn.
+            if log_waits || !self.io.has_unsent() {
+                journal.flush(now);
+                log_waits = false;
+            } else {
+                log_waits = true;
+            }
         }
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
         self.io.turn(Instant::ZERO)
@@ -124,6 +132,31 @@ impl Daemon {
         work.min(stop).min(self.retry_requests_at)
     }
 
+    /// Until when to rest, `at_latest` or earlier, and how.
+    ///
+    /// A Backup's deadline is awaited awake: what remains of it then, the way out of the kernel's
+    /// sleep, is what a client would have to wait for. It costs nothing on other days: nearly all
+    /// of these deadlines have been moved by an advert, which a look shortly before shows.
+    fn rest(&mut self, at_latest: Instant) -> (Instant, Wait) {
+        let asleep = Wait::Asleep { gather: self.gather() };
+        let mut looked_again = false;
+        loop {
+            let wake_at = self.wake_at().min(at_latest);
+            if self.engine.next_takeover() != Some(wake_at) || !self.host.is_quiet() {
+                return (wake_at, asleep);
+            }
+            let awake_from = wake_at - ALERT;
+            if awake_from > self.pulse.last() {
+                return (awake_from, asleep);
+            }
+            if looked_again {
+                return (wake_at, Wait::Awake);
+            }
+            self.engine.look_again();
+            looked_again = true;
+        }
+    }
+
     fn has_announcements(&mut self) -> bool {
         self.frames.waits(Round::First) || self.frames.waits(Round::Again) && self.host.is_quiet()
     }
@@ -141,13 +174,18 @@ impl Daemon {
     fn receive(&mut self, now: Instant) -> bool {
         let (mut signalled, mut read, mut any) = (false, false, false);
         self.packets_came = false;
+        let mut arrivals = Arrivals::until(now);
         while let Some(Completion { token, event }) = self.io.completion() {
             any = true;
             match (token, event) {
-                (tokens::VRRP_IPV4, Event::Datagram { bytes, ifindex: Some(ifindex), .. }) => {
+                (
+                    tokens::VRRP_IPV4,
+                    Event::Datagram { bytes, ifindex: Some(ifindex), received_at, .. },
+                ) => {
                     self.packets_came = true;
+                    let arrived = arrivals.moment(received_at);
                     match Advert::parse(bytes) {
-                        Ok(advert) => self.engine.on_advert(now, ifindex, &advert),
+                        Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
                         Err((refusal, vrid)) => self.engine.on_malformed(ifindex, refusal, vrid),
                     }
                 }

@@ -84,6 +84,7 @@ struct Control([u8; CONTROL_LEN]);
 struct Datagram {
     len: usize,
     ifindex: Option<IfIndex>,
+    received_at: Option<u64>,
     truncated: bool,
 }
 
@@ -292,6 +293,10 @@ impl Io for Epoll {
         Ok(())
     }
 
+    fn has_unsent(&self) -> bool {
+        false
+    }
+
     fn has_more(&mut self) -> bool {
         let nothing_known = self.ready.is_empty() && self.failures.is_empty();
         if nothing_known && self.poll.poll(&mut self.events, Some(Duration::ZERO)).is_ok() {
@@ -305,9 +310,9 @@ impl Io for Epoll {
             Some((token, errno)) => (token, Event::SendFailed(io::Error::from_raw_os_error(errno))),
             None => match self.next_read()? {
                 (token, Ok(None)) => (token, Event::Ready),
-                (token, Ok(Some(Datagram { len, ifindex, truncated }))) => {
+                (token, Ok(Some(Datagram { len, ifindex, received_at, truncated }))) => {
                     let bytes = self.buffer.bytes.get(..len).unwrap_or_default();
-                    (token, Event::Datagram { bytes, ifindex, truncated })
+                    (token, Event::Datagram { bytes, ifindex, received_at, truncated })
                 }
                 (token, Err(errno)) => {
                     (token, Event::ReceiveFailed(io::Error::from_raw_os_error(errno)))
@@ -358,6 +363,7 @@ impl Buffer {
         Ok(Some(Datagram {
             len,
             ifindex: message::ifindex(control),
+            received_at: message::received_at(control),
             truncated: header.msg_flags & libc::MSG_TRUNC != 0,
         }))
     }

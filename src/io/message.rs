@@ -6,7 +6,7 @@ use std::mem::size_of;
 use crate::base::IfIndex;
 
 /// Room for control messages beside each datagram, in bytes: `IP_PKTINFO` takes 32,
-/// `IPV6_PKTINFO` 40; the rest is for options that a socket has switched on besides.
+/// `IPV6_PKTINFO` 40, `SO_TIMESTAMPNS` 32; the rest is for options that a socket has switched on besides.
 pub(super) const CONTROL_LEN: usize = 128;
 
 /// Length of a sender's address that is looked at, in bytes: that of `sockaddr_nl` and more.
@@ -26,6 +26,19 @@ pub(super) fn ifindex(control: &[u8]) -> Option<IfIndex> {
             index => Some(IfIndex(index)),
         }
     })
+}
+
+/// When the kernel received the datagram, in nanoseconds of the wall clock, if one of its control
+/// messages says so (`SO_TIMESTAMPNS`, `socket(7)`: a `struct timespec`).
+pub(super) fn received_at(control: &[u8]) -> Option<u64> {
+    let stamp = ControlMessages { rest: control }.find(|message| {
+        (message.level, message.kind) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS)
+    })?;
+    // Both fields are a `long` each.
+    let (seconds, rest) = stamp.data.split_first_chunk()?;
+    let seconds = u64::try_from(libc::c_long::from_ne_bytes(*seconds)).ok()?;
+    let nanos = u64::try_from(libc::c_long::from_ne_bytes(*rest.first_chunk()?)).ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
 /// Whether `name`, a sender's address, is that of a netlink socket other than the kernel's. Those
@@ -110,6 +123,19 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_stamp_is_read() {
+        let mut stamp = 3i64.to_ne_bytes().to_vec();
+        stamp.extend(7i64.to_ne_bytes());
+        let mut control = message(libc::IPPROTO_IP, libc::IP_TTL, &255i32.to_ne_bytes());
+        assert_eq!(received_at(&control), None);
+        control.extend(message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &stamp));
+        assert_eq!(received_at(&control), Some(3_000_000_007));
+        let negative = [(-1i64).to_ne_bytes(), 0i64.to_ne_bytes()].concat();
+        assert_eq!(received_at(&message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &negative)), None);
+        assert_eq!(received_at(&message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &[1; 9])), None);
+    }
+
+    #[test]
     fn only_the_kernel_is_believed_on_netlink() {
         let address = |family: libc::c_int, port: u32| {
             let mut name = [0; 12];
@@ -127,6 +153,7 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = ifindex(&bytes);
+            let _ = received_at(&bytes);
             let _ = is_netlink_peer(&bytes);
         }
 

@@ -106,6 +106,9 @@ pub enum Event<'a> {
         bytes: &'a [u8],
         /// The interface it came in by, if the socket tells (`IP_PKTINFO`).
         ifindex: Option<IfIndex>,
+        /// When the kernel received it, in nanoseconds of the wall clock
+        /// ([`clock::wall_nanos`]), if the socket tells (`SO_TIMESTAMPNS`).
+        received_at: Option<u64>,
         /// Whether it was longer than its buffer and has been cut.
         truncated: bool,
     },
@@ -206,6 +209,9 @@ pub trait Io {
     /// # Errors
     /// As [`Io::turn`].
     fn turn_gathering(&mut self, deadline: Instant, gather: Span) -> io::Result<()>;
+
+    /// Whether sends wait for the next turn to hand them to the kernel.
+    fn has_unsent(&self) -> bool;
 
     /// Whether the kernel holds more that has already happened than [`Io::completion`] has shown.
     /// Then a turn without waiting brings it: drain before you judge.

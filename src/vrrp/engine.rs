@@ -24,6 +24,12 @@ use crate::wire::{Advert, Refusal, Version};
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
 const GRID: Span = Span::from_millis(10);
 
+/// So many routers that become Active in the same moment share a point of the grid; the next so many
+/// take the point before it, back to half their interval. A wake-up costs as much as five adverts,
+/// which these pay for; thousands in one turn would take as long as a point of the grid, and the
+/// last of them would be as late as the turn is slow.
+const TOGETHER: usize = 32;
+
 /// Room for wishes at the start: what one busy turn of adverts leaves. A takeover of thousands makes
 /// it grow, once.
 const ACTIONS: usize = 512;
@@ -31,6 +37,12 @@ const ACTIONS: usize = 512;
 /// Losing adverts are always answered, but with gratuitous ARPs only once in this time, so that a
 /// hostile sender can't make us flood the link.
 const CONTEST_QUIET: Span = Span::from_secs(1);
+
+/// How much earlier than an interval after it became Active a router's next advert is due.
+fn place_of(id: RouterId, interval: Span) -> Span {
+    let points = interval.as_nanos() / (2 * GRID.as_nanos());
+    GRID.times((id.index() / TOGETHER) as u64 % points.max(1))
+}
 
 /// The protocol, for every virtual router at once. See the module's text.
 #[derive(Debug)]
@@ -311,6 +323,19 @@ impl Engine {
         self.timers.next_deadline().min(self.garps.next_deadline())
     }
 
+    /// The next deadline, if it is a Backup's: when it is to take over unless an advert arrives.
+    pub fn next_takeover(&mut self) -> Option<Instant> {
+        let router = self.timers.next_timer()?;
+        let State::Backup(_) = self.routers[router].state else { return None };
+        let deadline = self.timers.next_deadline();
+        (deadline < self.garps.next_deadline()).then_some(deadline)
+    }
+
+    /// Looks for the next deadline anew: adverts that came meanwhile may have moved it.
+    pub fn look_again(&mut self) {
+        self.timers.look_again();
+    }
+
     /// The next wish, oldest first.
     pub fn next_action(&mut self) -> Option<Action> {
         let action = self.actions.pop_front();
@@ -586,11 +611,13 @@ impl Engine {
         }
     }
 
-    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long.
+    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long; of
+    /// more than [`TOGETHER`] routers some are earlier, by half an interval at most.
     fn start_adver_timer(&mut self, now: Instant, id: RouterId) {
         let router = &mut self.routers[id.index()];
         let State::Active(active) = &mut router.state else { return };
-        active.next_advert = (now + router.interval.span()).round_down(GRID);
+        let interval = router.interval.span();
+        active.next_advert = ((now + interval) - place_of(id, interval)).round_down(GRID);
         self.timers.set(id.index(), active.next_advert);
     }
 

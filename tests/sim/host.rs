@@ -140,9 +140,9 @@ impl Host {
             }),
         };
         let links: Vec<Link> = (0..=plan.lans).map(link).collect();
-        let members = plan.routers.iter().map(|router| Member {
+        let members = plan.routers.iter().enumerate().map(|(number, router)| Member {
             frame: frame(router, id, &links[router.lan].real.expect("just made")),
-            model: Model::new(router.members[id], router.version),
+            model: Model::new(router.members[id], router.version, number),
             plan: router.clone(),
             term: 0,
             acknowledged: false,

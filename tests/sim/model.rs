@@ -18,6 +18,8 @@ const CENTISECOND: u64 = 10_000_000;
 pub struct Model {
     pub me: Member,
     pub version: Version,
+    /// Its place among the host's virtual routers.
+    number: usize,
     pub phase: Phase,
     /// Priorities of the adverts it has sent since somebody last looked.
     pub sent: Vec<u8>,
@@ -69,8 +71,8 @@ impl Heard {
 }
 
 impl Model {
-    pub fn new(me: Member, version: Version) -> Self {
-        Model { me, version, phase: Phase::Stopped, sent: Vec::new(), contested: false }
+    pub fn new(me: Member, version: Version, number: usize) -> Self {
+        Model { me, version, number, phase: Phase::Stopped, sent: Vec::new(), contested: false }
     }
 
     pub fn interval(&self) -> u64 {
@@ -186,9 +188,12 @@ impl Model {
         self.start_advertising(now);
     }
 
-    /// Adver_Timer, on the grid of centiseconds.
+    /// Adver_Timer, on the grid of centiseconds; of many routers 32 at a point, the next 32 a point
+    /// earlier, and so on back to half an interval.
     fn start_advertising(&mut self, now: u64) {
-        let next = (now + self.interval()) / CENTISECOND * CENTISECOND;
+        let points = (self.interval() / 2 / CENTISECOND).max(1);
+        let earlier = self.number as u64 / 32 % points;
+        let next = ((now + self.interval()) / CENTISECOND - earlier) * CENTISECOND;
         self.phase = Phase::Active { next };
     }
 

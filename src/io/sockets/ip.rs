@@ -8,7 +8,8 @@ use super::{PRIORITY_CONTROL, open, set, set_receive_buffer, set_send_buffer};
 use crate::base::IfIndex;
 
 /// A raw socket that receives every IPv4 packet of `protocol` in this network namespace, IP header
-/// first, and says by which interface it came (`IP_PKTINFO`); `raw(7)`, `ip(7)`.
+/// first, and says by which interface it came (`IP_PKTINFO`) and when (`SO_TIMESTAMPNS`, on the
+/// wall clock); `raw(7)`, `ip(7)`, `socket(7)`.
 ///
 /// It joins no group itself: `IP_MULTICAST_ALL` stays on, so it hears what any [`Memberships`] of
 /// the namespace have joined, and the kernel's list of raw sockets stays short. `receive_buffer`
@@ -19,6 +20,7 @@ use crate::base::IfIndex;
 pub fn raw_ipv4_receiver(protocol: u8, receive_buffer: usize) -> io::Result<OwnedFd> {
     let socket = open(libc::AF_INET, libc::SOCK_RAW, protocol.into())?;
     set(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+    set(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
     set_receive_buffer(&socket, receive_buffer)?;
     Ok(socket)
 }

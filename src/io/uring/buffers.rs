@@ -47,6 +47,8 @@ pub(super) struct Datagram {
     len: usize,
     /// The interface it came in by, if it says.
     pub(super) ifindex: Option<IfIndex>,
+    /// When the kernel received it, in nanoseconds of the wall clock, if it says.
+    pub(super) received_at: Option<u64>,
     /// Whether it has been cut.
     pub(super) truncated: bool,
     /// Whether it came from a netlink socket that is not the kernel's.
@@ -146,6 +148,7 @@ impl Buffers {
             buffer,
             len: out.payload_data().len(),
             ifindex: message::ifindex(out.control_data()),
+            received_at: message::received_at(out.control_data()),
             truncated: out.is_payload_truncated(),
             from_netlink_peer: message::is_netlink_peer(out.name_data()),
         })

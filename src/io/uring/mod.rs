@@ -454,6 +454,10 @@ impl Io for Uring {
         result
     }
 
+    fn has_unsent(&self) -> bool {
+        self.ring.queued() > 0
+    }
+
     fn has_more(&mut self) -> bool {
         self.backlog || !self.failures.is_empty() || self.ring.has_more()
     }
@@ -469,9 +473,9 @@ impl Io for Uring {
                 (token, Event::SendFailed(io::Error::from_raw_os_error(errno)))
             }
             Step::Datagram(token, pool, datagram) => {
-                let Datagram { ifindex, truncated, .. } = datagram;
+                let Datagram { ifindex, received_at, truncated, .. } = datagram;
                 let bytes = self.buffers(pool).bytes(&datagram);
-                (token, Event::Datagram { bytes, ifindex, truncated })
+                (token, Event::Datagram { bytes, ifindex, received_at, truncated })
             }
         };
         Some(Completion { token, event })
