@@ -23,7 +23,7 @@ use super::run::Daemon;
 use super::tokens;
 use crate::base::Instant;
 use crate::config::plan::{self, Counts, Plan, Step};
-use crate::config::{self, Configuration, Global, Verdict};
+use crate::config::{self, Configuration, Global, Severity, Verdict};
 use crate::control::ReloadRecord;
 use crate::io::{Io, clock, process};
 
@@ -73,6 +73,8 @@ enum Stage {
 struct Read {
     configuration: Option<Configuration>,
     findings: Vec<String>,
+    /// How many of them are errors.
+    errors: usize,
     /// Whether anything in the file was left out.
     flawed: bool,
 }
@@ -156,9 +158,20 @@ impl Reload {
             warn!("{finding}");
         }
         self.outcome.findings = read.findings;
-        let Some(configuration) = read.configuration else {
-            self.outcome.refused = Some(format!("{} can't be run as it is", self.file.display()));
-            return Stage::Over;
+        let configuration = match (read.configuration, read.errors) {
+            (Some(configuration), 0) => configuration,
+            (None, _) => {
+                let why = format!("{} can't be run as it is", self.file.display());
+                self.outcome.refused = Some(why);
+                return Stage::Over;
+            }
+            // What a new daemon would leave out and go on, a running one does not even begin: it
+            // has something better.
+            (Some(_), errors) => {
+                let errors = super::words::count(errors, "error");
+                self.outcome.refused = Some(format!("{} has {errors}", self.file.display()));
+                return Stage::Over;
+            }
         };
         let fixed = plan::fixed_settings(&self.global, &configuration.global);
         if !fixed.is_empty() {
@@ -182,6 +195,7 @@ fn read(file: &Path, options: &config::Options) -> Read {
     }
     Read {
         findings,
+        errors: diagnostics.count(Severity::Error),
         flawed: diagnostics.verdict() != Verdict::Fine,
         configuration: loaded.configuration,
     }
@@ -315,7 +329,7 @@ impl Daemon {
 fn refusal(counts: &Counts, flawed: bool) -> Option<String> {
     (flawed && counts.removed > 0).then(|| {
         let routers = super::words::count(counts.removed, "virtual router");
-        format!("the file has errors, and {routers} would be removed: mend it first")
+        format!("parts of the file were left out, and {routers} would be removed: mend it first")
     })
 }
 
