@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/fuzz_seeds/config.rs"]
+#[path = "../bodies/config.rs"]
 mod body;
 
 fuzz_target!(|bytes: &[u8]| body::survive(bytes));

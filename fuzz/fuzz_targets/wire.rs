@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/fuzz_seeds/wire.rs"]
+#[path = "../bodies/wire.rs"]
 mod body;
 
 fuzz_target!(|bytes: &[u8]| body::survive(bytes));
