@@ -116,7 +116,8 @@ impl Reload {
         });
     }
 
-    /// Reads in a thread of its own: the loop must not wait, and what reading leaves behind in the
+    /// Reads in a thread of its own, which only has what processor time is left over: the loop must
+    /// not wait, and what reading leaves behind in the
     /// heap stays apart (see `load_apart` in `boot`). What was read goes back to that thread to be
     /// freed.
     fn read_apart(&mut self, io: &mut dyn Io) -> io::Result<Stage> {
@@ -126,11 +127,16 @@ impl Reload {
         let file = self.file.clone();
         let options = config::Options { random_seed: clock::wall_nanos(), ..self.options.clone() };
         thread::Builder::new().name("viprd-reload".into()).spawn(move || {
+            // The loop may share its processor with it, and must not wait for the end of a slice.
+            // If the system refuses, it might have to.
+            let _ = process::set_idle(true);
             let read = catch_unwind(|| read(&file, &options)).ok();
             // Nobody listens any more if the daemon stops.
             let _ = found.send(read);
             drop(told);
             drop(returned.recv());
+            // This locks the heap: whoever wants it meanwhile must not wait for an idle one.
+            let _ = process::set_idle(false);
             process::release_free_memory();
         })?;
         io.watch(tokens::RELOAD, pipe.as_fd())?;
