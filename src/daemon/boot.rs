@@ -16,7 +16,7 @@ use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::manners;
 use super::pulse::Pulse;
-use super::reload::Reload;
+use super::reload::{self, Reload};
 use super::run::Daemon;
 use super::signals;
 use super::words::{Limiter, count};
@@ -152,7 +152,7 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     };
     journal::install(&journal, arguments.log_detail);
     for finding in diagnostics.iter() {
-        warn!("{}", diagnostics.one_line(finding));
+        reload::tell(finding.severity(), finding.is_news(), &diagnostics.one_line(finding));
     }
     drop(diagnostics);
     let outcome = start(arguments, backend, (&file, options), configuration)

@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use log::{info, warn};
+use log::{debug, error, info, warn};
 
 use super::run::Daemon;
 use super::tokens;
 use crate::base::Instant;
 use crate::config::plan::{self, Counts, Plan, Step};
-use crate::config::{self, Configuration, Global, Severity, Verdict};
+use crate::config::{self, Configuration, Diagnostic, Global, Severity, Verdict};
 use crate::control::ReloadRecord;
 use crate::io::{Io, clock, process};
 
@@ -72,7 +72,8 @@ enum Stage {
 /// What the thread has found; nothing if it has failed by a fault of ours.
 struct Read {
     configuration: Option<Configuration>,
-    findings: Vec<String>,
+    /// Each with how bad it is, and whether the log tells of it also if it is not in detail.
+    findings: Vec<(Severity, bool, String)>,
     /// How many of them are errors.
     errors: usize,
     /// Whether anything in the file was left out.
@@ -160,10 +161,10 @@ impl Reload {
             self.outcome.refused = Some(format!("{}: {why}", self.file.display()));
             return Stage::Over;
         };
-        for finding in &read.findings {
-            warn!("{finding}");
+        for (severity, news, line) in &read.findings {
+            tell(*severity, *news, line);
         }
-        self.outcome.findings = read.findings;
+        self.outcome.findings = read.findings.into_iter().map(|(_, _, line)| line).collect();
         let configuration = match (read.configuration, read.errors) {
             (Some(configuration), 0) => configuration,
             (None, _) => {
@@ -189,15 +190,26 @@ impl Reload {
     }
 }
 
+/// Logs what was found in a configuration.
+pub(super) fn tell(severity: Severity, news: bool, line: &str) {
+    match severity {
+        Severity::Error => error!("{line}"),
+        Severity::Warning => warn!("{line}"),
+        Severity::Note if news => info!("{line}"),
+        Severity::Note => debug!("{line}"),
+    }
+}
+
 /// What the thread does.
 fn read(file: &Path, options: &config::Options) -> Read {
     let loaded = config::load(file, &config::OsFiles, options);
     let diagnostics = &loaded.diagnostics;
-    let lines = diagnostics.iter().map(|finding| diagnostics.one_line(finding));
-    let mut findings: Vec<String> = lines.take(FINDINGS_TOLD).collect();
+    let told = |it| (Diagnostic::severity(it), it.is_news(), diagnostics.one_line(it));
+    let mut findings: Vec<_> = diagnostics.iter().map(told).take(FINDINGS_TOLD).collect();
     if diagnostics.len() > FINDINGS_TOLD {
         let more = diagnostics.len() - FINDINGS_TOLD;
-        findings.push(format!("{more} more findings: `viprd -t` tells them all"));
+        let more = format!("{more} more findings: `viprd -t` tells them all");
+        findings.push((Severity::Warning, true, more));
     }
     Read {
         findings,

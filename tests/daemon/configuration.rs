@@ -251,6 +251,62 @@ fn an_empty_file_runs_and_says_so() {
     viprd.stop();
 }
 
+/// What is shipped as an example starts, with its routers, and stops again.
+#[test]
+fn the_shipped_files_start() {
+    if !able(&[]) {
+        return;
+    }
+    use viprd::config::{self, Options, OsFiles};
+    let etc = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("etc");
+    let examples = fs::read_dir(etc.join("examples")).expect("examples");
+    let mut files: Vec<_> = examples.map(|entry| entry.expect("a file").path()).collect();
+    files.push(etc.join("viprd.conf"));
+    assert!(files.len() >= 7, "{files:?}");
+    for file in files {
+        let loaded = config::load(&file, &OsFiles, &Options::default());
+        let routers = loaded.configuration.expect("it can run").routers.len();
+        let site = Site::new(&["r"]);
+        let viprd = Viprd::start(&site, "r", &fs::read_to_string(&file).expect("text"));
+        let status = viprd.ask(&["status"]);
+        assert_eq!(status.as_array().map(Vec::len), Some(routers), "{}", file.display());
+        let log = viprd.stop();
+        assert!(!log.contains("error["), "{}: {log}", file.display());
+    }
+}
+
+/// Without `-D` the log has what matters, and of what has no effect only whole parts that are
+/// skipped; with it everything, as `-t` has.
+#[test]
+fn what_has_no_effect_is_told_in_detail_only() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::new(&["r"]);
+    let text = "global_defs {\n  notification_email {\n    a@b.c\n  }\n}\nvirtual_server 10.0.0.1 80 {\n}\n\
+                wrong x\n";
+    let detailed = Viprd::start(&site, "r", text);
+    for word in ["virtual_server", "notification_email", "wrong"] {
+        detailed.logs(word);
+    }
+    detailed.stop();
+    let log = site.dir.join("plain.log");
+    let stderr = fs::File::create(&log).expect("a file").into();
+    let plain = Viprd::start_as(&site, "r", text, &[], &["-n", "-l"], stderr);
+    plain.signal(nix::sys::signal::Signal::SIGHUP);
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    eventually("a refused reload or one that is done", || {
+        let said = said();
+        (said.contains("Reload complete") || said.contains("Reload refused")).then_some(())
+    });
+    plain.stop();
+    let said = said();
+    for (word, times) in [("virtual_server", 2), ("notification_email", 0), ("`wrong`", 2)] {
+        let lines = said.lines().filter(|line| line.contains(word)).count();
+        assert_eq!(lines, times, "{word}: {said}");
+    }
+}
+
 /// The second one at the same control socket must not disturb the first.
 #[test]
 fn a_second_daemon_is_refused() {
