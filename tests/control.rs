@@ -870,7 +870,8 @@ fn section(help: &str, title: &str) -> Vec<String> {
 fn every_command_option_and_exit_code_stands_in_the_manual() {
     let top = help(&[]);
     let commands = section(&top, "Commands:");
-    assert_eq!(commands.len(), Request::NAMES.len(), "{top}");
+    // One of them asks nobody.
+    assert_eq!(commands.len(), Request::NAMES.len() + 1, "{top}");
     for command in &commands {
         assert!(MANUAL.contains(&format!("\n.It Cm {command}")), "{command} has no entry");
         assert!(MANUAL.contains(&format!("\n.Cm {command}\n")), "{command} is not in the synopsis");

@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use log::{info, warn};
+use log::{debug, error, info, warn};
 
 use super::run::Daemon;
 use super::tokens;
 use crate::base::Instant;
 use crate::config::plan::{self, Counts, Plan, Step};
-use crate::config::{self, Configuration, Global, Verdict};
+use crate::config::{self, Configuration, Diagnostic, Global, Severity, Verdict};
 use crate::control::ReloadRecord;
 use crate::io::{Io, clock, process};
 
@@ -72,7 +72,10 @@ enum Stage {
 /// What the thread has found; nothing if it has failed by a fault of ours.
 struct Read {
     configuration: Option<Configuration>,
-    findings: Vec<String>,
+    /// Each with how bad it is, and whether the log tells of it also if it is not in detail.
+    findings: Vec<(Severity, bool, String)>,
+    /// How many of them are errors.
+    errors: usize,
     /// Whether anything in the file was left out.
     flawed: bool,
 }
@@ -114,7 +117,8 @@ impl Reload {
         });
     }
 
-    /// Reads in a thread of its own: the loop must not wait, and what reading leaves behind in the
+    /// Reads in a thread of its own, which only has what processor time is left over: the loop must
+    /// not wait, and what reading leaves behind in the
     /// heap stays apart (see `load_apart` in `boot`). What was read goes back to that thread to be
     /// freed.
     fn read_apart(&mut self, io: &mut dyn Io) -> io::Result<Stage> {
@@ -124,11 +128,16 @@ impl Reload {
         let file = self.file.clone();
         let options = config::Options { random_seed: clock::wall_nanos(), ..self.options.clone() };
         thread::Builder::new().name("viprd-reload".into()).spawn(move || {
+            // The loop may share its processor with it, and must not wait for the end of a slice.
+            // If the system refuses, it might have to.
+            let _ = process::set_idle(true);
             let read = catch_unwind(|| read(&file, &options)).ok();
             // Nobody listens any more if the daemon stops.
             let _ = found.send(read);
             drop(told);
             drop(returned.recv());
+            // This locks the heap: whoever wants it meanwhile must not wait for an idle one.
+            let _ = process::set_idle(false);
             process::release_free_memory();
         })?;
         io.watch(tokens::RELOAD, pipe.as_fd())?;
@@ -152,13 +161,24 @@ impl Reload {
             self.outcome.refused = Some(format!("{}: {why}", self.file.display()));
             return Stage::Over;
         };
-        for finding in &read.findings {
-            warn!("{finding}");
+        for (severity, news, line) in &read.findings {
+            tell(*severity, *news, line);
         }
-        self.outcome.findings = read.findings;
-        let Some(configuration) = read.configuration else {
-            self.outcome.refused = Some(format!("{} can't be run as it is", self.file.display()));
-            return Stage::Over;
+        self.outcome.findings = read.findings.into_iter().map(|(_, _, line)| line).collect();
+        let configuration = match (read.configuration, read.errors) {
+            (Some(configuration), 0) => configuration,
+            (None, _) => {
+                let why = format!("{} can't be run as it is", self.file.display());
+                self.outcome.refused = Some(why);
+                return Stage::Over;
+            }
+            // What a new daemon would leave out and go on, a running one does not even begin: it
+            // has something better.
+            (Some(_), errors) => {
+                let errors = super::words::count(errors, "error");
+                self.outcome.refused = Some(format!("{} has {errors}", self.file.display()));
+                return Stage::Over;
+            }
         };
         let fixed = plan::fixed_settings(&self.global, &configuration.global);
         if !fixed.is_empty() {
@@ -170,18 +190,30 @@ impl Reload {
     }
 }
 
+/// Logs what was found in a configuration.
+pub(super) fn tell(severity: Severity, news: bool, line: &str) {
+    match severity {
+        Severity::Error => error!("{line}"),
+        Severity::Warning => warn!("{line}"),
+        Severity::Note if news => info!("{line}"),
+        Severity::Note => debug!("{line}"),
+    }
+}
+
 /// What the thread does.
 fn read(file: &Path, options: &config::Options) -> Read {
     let loaded = config::load(file, &config::OsFiles, options);
     let diagnostics = &loaded.diagnostics;
-    let lines = diagnostics.iter().map(|finding| diagnostics.one_line(finding));
-    let mut findings: Vec<String> = lines.take(FINDINGS_TOLD).collect();
+    let told = |it| (Diagnostic::severity(it), it.is_news(), diagnostics.one_line(it));
+    let mut findings: Vec<_> = diagnostics.iter().map(told).take(FINDINGS_TOLD).collect();
     if diagnostics.len() > FINDINGS_TOLD {
         let more = diagnostics.len() - FINDINGS_TOLD;
-        findings.push(format!("{more} more findings: `viprd -t` tells them all"));
+        let more = format!("{more} more findings: `viprd -t` tells them all");
+        findings.push((Severity::Warning, true, more));
     }
     Read {
         findings,
+        errors: diagnostics.count(Severity::Error),
         flawed: diagnostics.verdict() != Verdict::Fine,
         configuration: loaded.configuration,
     }
@@ -315,7 +347,7 @@ impl Daemon {
 fn refusal(counts: &Counts, flawed: bool) -> Option<String> {
     (flawed && counts.removed > 0).then(|| {
         let routers = super::words::count(counts.removed, "virtual router");
-        format!("the file has errors, and {routers} would be removed: mend it first")
+        format!("parts of the file were left out, and {routers} would be removed: mend it first")
     })
 }
 

@@ -279,6 +279,13 @@ impl Daemon {
                      first of their subnet: see net.ipv4.conf.{link}.promote_secondaries"
                 );
             }
+            Fact::Kept { link, ip } => {
+                let link = self.names.name(link);
+                warn!(
+                    "address {ip} was on {link} before and seems to be the host's own: it stays \
+                     there in every state; if it was left behind, remove it: ip address del"
+                );
+            }
             Fact::LeftoversRemoved { removed } => {
                 let addresses = words::count(removed as usize, "virtual address");
                 info!("removed {addresses} that an earlier run had left behind");

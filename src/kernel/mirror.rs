@@ -124,6 +124,12 @@ impl Device {
         self.reals.len()
     }
 
+    /// How many real addresses of a family it has that are nothing else.
+    pub(super) fn own(&self, ipv4: bool) -> usize {
+        let own = |(key, real): &(&RealKey, &Real)| key.ip.is_ipv4() == ipv4 && !real.rank.shadow;
+        self.reals.iter().filter(own).count()
+    }
+
     /// Whether a real address is on it.
     pub(super) fn holds(&self, key: &RealKey) -> bool {
         self.reals.contains_key(key)
