@@ -45,9 +45,14 @@ impl Limiter {
     }
 }
 
-/// `1 virtual router`, `2 virtual routers`.
+/// `1 virtual router`, `2 virtual routers`, `2 addresses`.
 pub(super) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    let ending = match (number, what.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{number} {what}{ending}")
 }
 
 /// A router has entered a state.
