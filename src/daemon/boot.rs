@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::journal::{self, Journal};
 use super::manners;
 use super::pulse::Pulse;
 use super::reload::{self, Reload};
-use super::run::Daemon;
+use super::run::{Daemon, Joined};
 use super::signals;
 use super::words::{Limiter, count};
 use crate::base::Instant;
@@ -58,6 +58,11 @@ mod exit {
 /// Every descriptor of the daemon.
 pub(super) struct Sockets {
     pub vrrp: OwnedFd,
+    /// The same for IPv6, which the kernel may not have.
+    pub vrrp_ipv6: Option<OwnedFd>,
+    /// To unicast peers.
+    pub peers_ipv4: OwnedFd,
+    pub peers_ipv6: Option<OwnedFd>,
     pub memberships: Memberships,
     pub packet: OwnedFd,
     pub monitor: OwnedFd,
@@ -237,7 +242,7 @@ fn start(
 
     let mut host = Host::new(&names);
     host.configure(routers.iter().flat_map(|router| &router.addresses));
-    let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
+    let frames = Frames::new(&sockets, &routers, names.len());
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
     Ok(Daemon {
@@ -250,7 +255,7 @@ fn start(
         pulse: Pulse::new(clock::now(), &global.process),
         reload: Reload::new(file, options, global),
         link_up: vec![None; names.len()],
-        joined: vec![None; names.len()],
+        joined: vec![Joined::default(); names.len()],
         names,
         sockets,
         keep_addresses: arguments.dont_release_vrrp,
@@ -259,6 +264,7 @@ fn start(
         retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
+        peer_failures: 0,
         packets_came: false,
     })
 }
@@ -278,13 +284,18 @@ impl Sockets {
                 None
             }
         };
-        let groups = [RouteGroup::Link, RouteGroup::Ipv4Address];
+        let groups = [RouteGroup::Link, RouteGroup::Ipv4Address, RouteGroup::Ipv6Address];
+        let (vrrp_ipv6, peers_ipv6) = Sockets::open_ipv6()?;
         Ok(Sockets {
             control,
             signals: Signals::open(&signals::watched(arguments.ignore_sigint))
                 .map_err(system("can't take signals"))?,
             vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER)
                 .map_err(system("can't open a raw socket for VRRP"))?,
+            vrrp_ipv6,
+            peers_ipv4: sockets::raw_ipv4_sender(None, FRAME_SEND_BUFFER)
+                .map_err(system("can't open a raw socket to unicast peers"))?,
+            peers_ipv6,
             packet: sockets::packet_sender(FRAME_SEND_BUFFER)
                 .map_err(system("can't open a packet socket"))?,
             monitor: sockets::netlink_monitor(&groups, MONITOR_RECEIVE_BUFFER)
@@ -293,6 +304,20 @@ impl Sockets {
                 .map_err(system("can't open a netlink socket"))?,
             memberships: Memberships::default(),
         })
+    }
+
+    /// The sockets of IPv6; none where the kernel has no IPv6 at all (`ipv6.disable=1`).
+    fn open_ipv6() -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failed> {
+        let receiver = match sockets::raw_ipv6_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER) {
+            Err(cause) if cause.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+                info!("this kernel has no IPv6: virtual routers of IPv6 can't run");
+                return Ok((None, None));
+            }
+            receiver => receiver.map_err(system("can't open a raw socket for VRRP over IPv6"))?,
+        };
+        let sender = sockets::raw_ipv6_sender(FRAME_SEND_BUFFER)
+            .map_err(system("can't open a raw socket to unicast peers of IPv6"))?;
+        Ok((Some(receiver), Some(sender)))
     }
 }
 

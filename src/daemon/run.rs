@@ -1,6 +1,7 @@
 //! The loop.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use log::{debug, error, info, warn};
@@ -12,12 +13,14 @@ use super::pulse::{Arrivals, Pulse, Wait};
 use super::reload::Reload;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
-use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
+use crate::base::{
+    Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
+};
 use crate::io::{Completion, Event, Io, Pool, clock};
 use crate::kernel::{Fact, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine};
-use crate::wire::Advert;
-use crate::wire::ipv4::VRRP_GROUP;
+use crate::wire::ipv6::Ipv6Packet;
+use crate::wire::{Advert, ipv4, ipv6};
 
 /// Deadlines fired at a time, and how often in a turn. A takeover costs about 2 µs here, so that a
 /// turn stays below 20 ms even if everything is due at once; between two times the wishes are taken,
@@ -64,12 +67,20 @@ pub(super) struct Daemon {
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
+    pub peer_failures: u64,
     /// Whether the last turn brought VRRP packets.
     pub packets_came: bool,
     /// Each link's state as it was last logged.
     pub link_up: Vec<Option<bool>>,
-    /// The interface index by which each link has joined the VRRP group.
-    pub joined: Vec<Option<IfIndex>>,
+    /// The interface index by which each link has joined the VRRP groups.
+    pub joined: Vec<Joined>,
+}
+
+/// The interface index by which a link has joined the VRRP group of each family.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Joined {
+    ipv4: Option<IfIndex>,
+    ipv6: Option<IfIndex>,
 }
 
 impl Daemon {
@@ -111,6 +122,9 @@ impl Daemon {
     fn listen(&mut self) -> io::Result<()> {
         let sockets = &self.sockets;
         self.io.receive(tokens::VRRP_IPV4, sockets.vrrp.as_fd(), Pool::Packets)?;
+        if let Some(vrrp) = &sockets.vrrp_ipv6 {
+            self.io.receive(tokens::VRRP_IPV6, vrrp.as_fd(), Pool::Packets)?;
+        }
         self.io.receive(tokens::MONITOR, sockets.monitor.as_fd(), Pool::Netlink)?;
         self.io.receive(tokens::COMMAND, sockets.command.as_fd(), Pool::Netlink)?;
         self.io.watch(tokens::SIGNALS, sockets.signals.as_fd())?;
@@ -186,7 +200,36 @@ impl Daemon {
                     let arrived = arrivals.moment(received_at);
                     match Advert::parse(bytes) {
                         Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
-                        Err((refusal, vrid)) => self.engine.on_malformed(ifindex, refusal, vrid),
+                        Err((refusal, vrid)) => {
+                            self.engine.on_malformed(ifindex, Family::Ipv4, refusal, vrid);
+                        }
+                    }
+                }
+                (
+                    tokens::VRRP_IPV6,
+                    Event::Datagram {
+                        bytes,
+                        ifindex: Some(ifindex),
+                        envelope: Some(said),
+                        received_at,
+                        ..
+                    },
+                ) => {
+                    self.packets_came = true;
+                    let arrived = arrivals.moment(received_at);
+                    let packet = Ipv6Packet {
+                        hop_limit: said.hop_limit,
+                        // The socket hears nothing else.
+                        next_header: ipv4::PROTOCOL_VRRP,
+                        source: said.source,
+                        destination: said.destination,
+                        payload: bytes,
+                    };
+                    match Advert::parse_ipv6(&packet) {
+                        Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
+                        Err((refusal, vrid)) => {
+                            self.engine.on_malformed(ifindex, Family::Ipv6, refusal, vrid);
+                        }
                     }
                 }
                 (tokens::MONITOR, Event::Datagram { bytes, truncated: false, .. }) => {
@@ -211,6 +254,15 @@ impl Daemon {
                         warn!("a frame could not be sent: {cause} (later ones are only counted)");
                     }
                     self.frame_failures += 1;
+                }
+                (tokens::PEERS, Event::SendFailed(cause)) => {
+                    if self.peer_failures == 0 {
+                        warn!(
+                            "an advert could not be sent to a unicast peer: {cause} \
+                             (later ones are only counted)"
+                        );
+                    }
+                    self.peer_failures += 1;
                 }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
@@ -334,26 +386,33 @@ impl Daemon {
         self.engine.on_link(now, change);
     }
 
-    /// Lets the group's packets in on links that carry adverts. (Raw sockets hear a group as soon
-    /// as any socket of the namespace has joined it on that interface.)
+    /// Lets the groups' packets in on links that carry multicast adverts. (Raw sockets hear a group as
+    /// soon as any socket of the namespace has joined it on that interface.)
     fn join(&mut self, link: LinkId, facts: Option<LinkFacts>) {
-        let carries = self.frames.carries(link);
-        let joined = &mut self.joined[link.index()];
-        let ifindex = facts.filter(|_| carries).map(|facts| facts.ifindex);
-        if *joined == ifindex {
-            return;
-        }
-        let memberships = &mut self.sockets.memberships;
-        if let Some(old) = joined.take() {
-            // If the interface has gone, so has the membership.
-            let _ = memberships.leave(old, VRRP_GROUP);
-        }
-        if let Some(new) = ifindex {
-            match memberships.join(new, VRRP_GROUP) {
-                Ok(()) => *joined = Some(new),
-                Err(cause) => {
-                    let name = self.names.name(link);
-                    error!("interface {name}: can't join the VRRP group: {cause}");
+        let Joined { ipv4, ipv6 } = &mut self.joined[link.index()];
+        // Where IPv6 is switched off and on again its memberships are lost, and so is every address.
+        let has_ipv6 = facts.is_some_and(|facts| facts.link_local != LinkLocal::None);
+        for (joined, family, group, possible) in [
+            (ipv4, Family::Ipv4, IpAddr::V4(ipv4::VRRP_GROUP), true),
+            (ipv6, Family::Ipv6, IpAddr::V6(ipv6::VRRP_GROUP), has_ipv6),
+        ] {
+            let wanted = possible && self.frames.listens(link, family);
+            let ifindex = facts.filter(|_| wanted).map(|facts| facts.ifindex);
+            if *joined == ifindex {
+                continue;
+            }
+            let memberships = &mut self.sockets.memberships;
+            if let Some(old) = joined.take() {
+                // If the interface has gone, so has the membership.
+                let _ = memberships.leave(old, group);
+            }
+            if let Some(new) = ifindex {
+                match memberships.join(new, group) {
+                    Ok(()) => *joined = Some(new),
+                    Err(cause) => {
+                        let name = self.names.name(link);
+                        error!("interface {name}: can't join the VRRP group {group}: {cause}");
+                    }
                 }
             }
         }
@@ -408,7 +467,10 @@ impl Daemon {
                     self.join(link, self.frames.facts(link));
                 }
                 Action::Altered { router } => {
-                    self.frames.renew(router, self.engine.view(router).params);
+                    let params = self.engine.view(router).params;
+                    self.frames.renew(router, params);
+                    let link = params.link;
+                    self.join(link, self.frames.facts(link));
                 }
                 Action::ChangeAddresses { router } => {
                     let view = self.engine.view(router);
@@ -456,7 +518,11 @@ impl Daemon {
             for address in addresses {
                 let (name, link) = (&view.params.name, self.names.name(address.link));
                 let ip = address.ip;
-                debug!("VRRP_Instance({name}) Sending gratuitous ARPs on {link} for {ip}");
+                let what = match ip {
+                    IpAddr::V4(_) => "gratuitous ARPs",
+                    IpAddr::V6(_) => "Unsolicited Neighbour Adverts",
+                };
+                debug!("VRRP_Instance({name}) Sending {what} on {link} for {ip}");
             }
         }
     }

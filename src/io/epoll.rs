@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::{self, size_of};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use mio::{Events, Interest, Poll};
 
 use super::message::{self, CONTROL_LEN, NAME_LEN};
 use super::{
-    Completion, Event, FAILURES_KEPT, Io, IoCounters, NETLINK_LEN, PACKET_LEN, Pool, Token, clock,
-    is_final, sockaddr_in, sockaddr_ll,
+    Completion, Event, FAILURES_KEPT, Io, IoCounters, Ipv6Envelope, NETLINK_LEN, PACKET_LEN, Pool,
+    Token, clock, is_final, sockaddr_in, sockaddr_in6, sockaddr_ll,
 };
 use crate::base::{IfIndex, Instant, Span};
 
@@ -85,6 +85,7 @@ struct Datagram {
     len: usize,
     ifindex: Option<IfIndex>,
     received_at: Option<u64>,
+    envelope: Option<Ipv6Envelope>,
     truncated: bool,
 }
 
@@ -268,6 +269,10 @@ impl Io for Epoll {
         self.send_now(token, fd, packet, sockaddr_in(to));
     }
 
+    fn send_ipv6(&mut self, token: Token, fd: RawFd, to: Ipv6Addr, link: IfIndex, packet: &[u8]) {
+        self.send_now(token, fd, packet, sockaddr_in6(to, link));
+    }
+
     fn send(&mut self, token: Token, fd: RawFd, bytes: &[u8]) {
         self.send_now(token, fd, bytes, ());
     }
@@ -310,9 +315,9 @@ impl Io for Epoll {
             Some((token, errno)) => (token, Event::SendFailed(io::Error::from_raw_os_error(errno))),
             None => match self.next_read()? {
                 (token, Ok(None)) => (token, Event::Ready),
-                (token, Ok(Some(Datagram { len, ifindex, received_at, truncated }))) => {
+                (token, Ok(Some(Datagram { len, ifindex, envelope, received_at, truncated }))) => {
                     let bytes = self.buffer.bytes.get(..len).unwrap_or_default();
-                    (token, Event::Datagram { bytes, ifindex, received_at, truncated })
+                    (token, Event::Datagram { bytes, ifindex, envelope, received_at, truncated })
                 }
                 (token, Err(errno)) => {
                     (token, Event::ReceiveFailed(io::Error::from_raw_os_error(errno)))
@@ -360,9 +365,11 @@ impl Buffer {
             return Ok(None);
         }
         let control = self.control.0.get(..header.msg_controllen as usize).unwrap_or_default();
+        let (ifindex, envelope) = message::arrival(name, control);
         Ok(Some(Datagram {
             len,
-            ifindex: message::ifindex(control),
+            ifindex,
+            envelope,
             received_at: message::received_at(control),
             truncated: header.msg_flags & libc::MSG_TRUNC != 0,
         }))

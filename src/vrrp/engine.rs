@@ -7,17 +7,19 @@
 mod change;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::action::{Action, Cause, Notice};
 use super::counters::{RouterCounters, UnattributedCounters, refusal_counter};
 use super::latency::{self, Latency, Overdue};
 use super::links::Links;
-use super::params::{self, Preempt, RouterParams};
+use super::params::{self, Judgement, Preempt, RouterParams};
 use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
 use super::rules::{self, Decision, Input, Rank};
 use super::wheel::Wheel;
-use crate::base::{IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress, Vrid};
+use crate::base::{
+    Family, IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress, Vrid,
+};
 use crate::wire::{Advert, Refusal, Version};
 
 /// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
@@ -72,7 +74,7 @@ struct Details {
     /// Interfaces it depends on besides its own.
     others: Box<[LinkId]>,
     /// The addresses it advertises, as adverts list them.
-    advertised: Box<[[u8; 4]]>,
+    advertised: Box<[u8]>,
     counters: RouterCounters,
     since: Instant,
     cause: Cause,
@@ -104,7 +106,7 @@ pub struct RouterView<'a> {
     /// When the last advert was accepted (Backup) or sent (Active).
     pub last_advert: Option<Instant>,
     /// Who is Active: the one it follows, or itself.
-    pub active: Option<Ipv4Addr>,
+    pub active: Option<IpAddr>,
     /// When it will act unless something happens: take over, or advertise.
     pub deadline: Instant,
     /// What has been counted.
@@ -148,7 +150,7 @@ impl Engine {
     /// Lets a router hear its adverts and its interfaces' changes.
     fn connect(&mut self, id: RouterId) {
         let details = &self.details[id.index()];
-        self.links.carry(details.params.link, details.params.vrid, id);
+        self.links.carry(&details.params, id);
         self.links.depend(details.params.link, id);
         for &link in &details.others {
             self.links.depend(link, id);
@@ -219,8 +221,12 @@ impl Engine {
                 let input = Input::Startup { owner: self.owner(id) };
                 self.step(now, id, input, Cause::FaultEnded);
             }
-            (State::Initialize { .. }, fault) => {
-                self.routers[id.index()].state = State::Initialize { fault };
+            (before @ State::Initialize { .. }, fault) => {
+                let state = State::Initialize { fault };
+                if let Some(fault) = fault.filter(|_| state.name() != before.name()) {
+                    return self.enter(now, id, state, Cause::Fault(fault));
+                }
+                self.routers[id.index()].state = state;
                 if let Some(fault) = fault {
                     self.details[id.index()].cause = Cause::Fault(fault);
                 }
@@ -237,13 +243,16 @@ impl Engine {
     /// The other checks of RFC 9568 section 7.1 are made here, in its order. Usually all that
     /// follows is that one deadline moves.
     pub fn on_advert(&mut self, now: Instant, ifindex: IfIndex, advert: &Advert<'_>) {
-        let Some(id) = self.links.router(ifindex, advert.vrid) else {
+        let Some(id) = self.links.router(ifindex, advert.family(), advert.vrid) else {
             self.unattributed.vrid_errors += 1;
             return;
         };
         let router = &self.routers[id.index()];
         // Without an address of its own it is in Initialize, where every rank is ignored alike.
-        let own_address = self.links.primary_ipv4(router.link).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let own_address = self.own_address(router).unwrap_or(match router.family {
+            Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+        });
         let check = self.details[id.index()].check(router, own_address, advert);
         if let Some((notice, verdict)) = check {
             self.notice(id, notice);
@@ -266,9 +275,16 @@ impl Engine {
         }
     }
 
-    /// A packet arrived on `ifindex` that [`Advert::parse`] refused. It is counted, nothing else.
-    pub fn on_malformed(&mut self, ifindex: IfIndex, refusal: Refusal, vrid: Option<Vrid>) {
-        let id = vrid.and_then(|vrid| self.links.router(ifindex, vrid.get()));
+    /// A packet of `family` arrived on `ifindex` that [`Advert::parse`] refused. It is counted,
+    /// nothing else.
+    pub fn on_malformed(
+        &mut self,
+        ifindex: IfIndex,
+        family: Family,
+        refusal: Refusal,
+        vrid: Option<Vrid>,
+    ) {
+        let id = vrid.and_then(|vrid| self.links.router(ifindex, family, vrid.get()));
         let router = id.map(|id| &mut self.details[id.index()].counters);
         *refusal_counter(refusal, router, &mut self.unattributed) += 1;
     }
@@ -374,7 +390,7 @@ impl Engine {
         let active = match &router.state {
             State::Initialize { .. } => None,
             State::Backup(backup) => backup.active.map(|(address, _)| address),
-            State::Active(_) => self.links.primary_ipv4(router.link),
+            State::Active(_) => self.own_address(router),
         };
         RouterView {
             id,
@@ -452,7 +468,7 @@ impl Engine {
             }
             Decision::Resign => {
                 self.timers.cancel(id.index());
-                if self.links.can_send(router.link) {
+                if self.links.can_send(&self.details[id.index()].params) {
                     self.advertise(now, id, 0);
                 }
                 self.enter(now, id, State::Initialize { fault: cause.fault() }, cause);
@@ -537,7 +553,7 @@ impl Engine {
         }
     }
 
-    fn await_skew(&mut self, now: Instant, id: RouterId, source: Ipv4Addr) {
+    fn await_skew(&mut self, now: Instant, id: RouterId, source: IpAddr) {
         let router = &mut self.routers[id.index()];
         let State::Backup(backup) = &mut router.state else { return };
         backup.active = None;
@@ -690,7 +706,13 @@ impl Engine {
 
     fn fault(&self, id: RouterId) -> Option<Fault> {
         let details = &self.details[id.index()];
-        self.links.fault(details.params.link, &details.others)
+        self.links.fault(&details.params, &details.others)
+    }
+
+    /// The address that a router's adverts come from.
+    #[inline]
+    fn own_address(&self, router: &Router) -> Option<IpAddr> {
+        router.source.or_else(|| self.links.own_address(router.link, router.family))
     }
 
     fn timeout_cause(&self, id: RouterId) -> Cause {
@@ -717,13 +739,17 @@ impl Details {
                 others.push(link);
             }
         }
-        let advertised = params.addresses.iter().filter_map(|address| match address.ip {
-            IpAddr::V4(ip) => Some(ip.octets()),
-            IpAddr::V6(_) => None,
-        });
+        let mut advertised = Vec::new();
+        for address in &params.addresses {
+            match (params.transport.family, address.ip) {
+                (Family::Ipv4, IpAddr::V4(ip)) => advertised.extend(ip.octets()),
+                (Family::Ipv6, IpAddr::V6(ip)) => advertised.extend(ip.octets()),
+                _ => {}
+            }
+        }
         Details {
             others: others.into(),
-            advertised: advertised.collect(),
+            advertised: advertised.into(),
             counters: RouterCounters::default(),
             since: Instant::ZERO,
             cause: Cause::Startup,
@@ -742,11 +768,28 @@ impl Details {
     fn check(
         &mut self,
         router: &Router,
-        own_address: Ipv4Addr,
+        own_address: IpAddr,
         advert: &Advert<'_>,
     ) -> Option<(Notice, Verdict)> {
         let source = advert.source;
         let counters = &mut self.counters;
+        let unicast = self.params.transport.unicast.as_ref();
+        if unicast.is_some() == advert.destination.is_multicast() {
+            counters.destination_errors += 1;
+            let destination = advert.destination;
+            return Some((Notice::OtherDestination { source, destination }, Verdict::Drop));
+        }
+        match unicast.map_or(Judgement::Welcome, |unicast| unicast.judge(source, advert.ttl)) {
+            Judgement::Welcome => {}
+            Judgement::Stranger => {
+                counters.peer_errors += 1;
+                return Some((Notice::Stranger { source }, Verdict::Drop));
+            }
+            Judgement::WrongTtl => {
+                counters.ip_ttl_errors += 1;
+                return Some((Notice::WrongTtl { source, ttl: advert.ttl }, Verdict::Drop));
+            }
+        }
         if advert.version != router.version {
             counters.version_errors += 1;
             return Some((Notice::OtherVersion { source }, Verdict::Drop));
@@ -775,7 +818,7 @@ impl Details {
                 (Version::V3, Some(_)) => kept = Some(notice),
             }
         }
-        if *advert.addresses != *self.advertised {
+        if advert.addresses.bytes() != &*self.advertised {
             counters.address_list_errors += 1;
             let theirs = advert.addresses.len() as u8;
             kept.get_or_insert(Notice::AddressesDiffer { source, theirs });
