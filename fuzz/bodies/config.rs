@@ -17,7 +17,7 @@ fn load(bytes: &[u8]) -> Loaded {
 
 /// Reads, checks, makes parameters, compares them as a reload does, tells of everything, prints,
 /// and reads what was printed.
-pub fn survive(bytes: &[u8]) {
+pub(crate) fn survive(bytes: &[u8]) {
     let loaded = load(bytes);
     let found = &loaded.diagnostics;
     for finding in found {

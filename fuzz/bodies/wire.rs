@@ -11,7 +11,7 @@ const MESSAGE_AT: usize = 20;
 
 /// Reads the bytes as a VRRP packet, as they are and with everything put right that chance never
 /// gets right; as an ARP frame; as a client's request.
-pub fn survive(bytes: &[u8]) {
+pub(crate) fn survive(bytes: &[u8]) {
     if let Some((ip, mac)) = GratuitousArp::parse(bytes) {
         let again = GratuitousArp::announce(ip, mac);
         assert_eq!(GratuitousArp::parse(again.as_bytes()), Some((ip, mac)));
