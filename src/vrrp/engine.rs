@@ -207,6 +207,9 @@ impl Engine {
         let fault = self.fault(id);
         match (self.routers[id.index()].state, fault) {
             (State::Initialize { fault: Some(_) }, None) => {
+                if self.details[id.index()].params.transport.unicast.is_some() {
+                    self.actions.push_back(Action::AnnounceSource { router: id });
+                }
                 let input = Input::Startup { owner: self.owner(id) };
                 self.step(now, id, input, Cause::FaultEnded);
             }

@@ -217,6 +217,29 @@ fn without_peers_it_is_in_fault_if_that_is_wanted() {
     assert!(tap.adverts().is_empty());
 }
 
+/// Where its own address lives may have been forgotten, or be another place, after a fault.
+#[test]
+fn its_own_address_is_announced_after_a_fault() {
+    if !able(&["tshark"]) {
+        return;
+    }
+    let site = Site::pair();
+    let words = "version 3\n  unicast_peer {\n 10.9.0.2\n }\n  track_interface {\n dummy0\n }";
+    let viprd = Viprd::start(&site, "r", &router(words));
+    viprd.becomes("FAULT");
+    let tap = Tap::on(&site, "n");
+    site.ip("r", "link add dummy0 type dummy");
+    site.ip("r", "link set dummy0 up");
+    viprd.becomes("BACKUP");
+    eventually("a gratuitous ARP", || tap.frames().iter().any(Frame::is_arp).then_some(()));
+    let arps: Vec<Frame> = tap.frames().into_iter().filter(Frame::is_arp).collect();
+    let fields = ["arp.isgratuitous", "arp.src.proto_ipv4", "arp.src.hw_mac"];
+    let read = shark::read(&site, &arps, &fields);
+    assert_eq!(read[0]["arp.isgratuitous"], "1");
+    assert_eq!(read[0]["arp.src.proto_ipv4"], "10.9.0.1");
+    assert_eq!(read[0]["arp.src.hw_mac"], "02:00:00:00:00:01");
+}
+
 /// An advert over IPv6 from a peer, with the hop limit that it has.
 #[test]
 fn peers_of_ipv6_are_heard() {

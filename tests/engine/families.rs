@@ -197,8 +197,10 @@ fn without_peers_it_can_not_run_and_with_them_it_needs_no_ethernet() {
     assert_eq!(desk.state(), StateName::Fault);
     assert_eq!(desk.view().cause, Cause::Fault(Fault::NoPeers));
     let with = RouterParams { transport: unicast(&[HIGHER_ADDRESS], false), ..params() };
+    desk.wishes();
     desk.engine.on_change(START, Change::Alter(ROUTER, with));
     assert_eq!(desk.state(), StateName::Backup);
+    assert!(desk.wishes().contains(&Action::AnnounceSource { router: ROUTER }));
     desk.link(OWN, |facts| facts.mac = None);
     desk.run_for(SECOND.times(4));
     assert_eq!(desk.state(), StateName::Master);
@@ -236,7 +238,7 @@ fn routers_with_one_vrid_are_told_apart_by_their_peers() {
         engine.on_link(START, &LinkChange { link, facts: Some(facts(link)) });
     }
     engine.start(START);
-    let mut heard = vec![0; 3];
+    let mut heard = [0; 3];
     let mut hear = |engine: &mut Engine, source, peer, by: Option<usize>| {
         let packet = packet_from(source, 150, peer, 255);
         engine.on_advert(START, ifindex(OWN), &Advert::parse(&packet).unwrap());
