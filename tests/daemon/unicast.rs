@@ -224,12 +224,13 @@ fn its_own_address_is_announced_after_a_fault() {
         return;
     }
     let site = Site::pair();
-    let words = "version 3\n  unicast_peer {\n 10.9.0.2\n }\n  track_interface {\n dummy0\n }";
+    let words = "version 3\n  unicast_peer {\n 10.9.0.2\n }\n  track_interface {\n veth9\n }";
     let viprd = Viprd::start(&site, "r", &router(words));
     viprd.becomes("FAULT");
     let tap = Tap::on(&site, "n");
-    site.ip("r", "link add dummy0 type dummy");
-    site.ip("r", "link set dummy0 up");
+    site.ip("r", "link add veth9 type veth peer name veth8");
+    site.ip("r", "link set veth8 up");
+    site.ip("r", "link set veth9 up");
     viprd.becomes("BACKUP");
     eventually("a gratuitous ARP", || tap.frames().iter().any(Frame::is_arp).then_some(()));
     let arps: Vec<Frame> = tap.frames().into_iter().filter(Frame::is_arp).collect();
