@@ -386,6 +386,31 @@ fn ipv6_that_is_switched_off_and_on() {
     eventually("a master is heard", || (viprd.status()["master"] == N).then_some(()));
 }
 
+/// An interface that goes down takes its IPv6 addresses with it, ours as well.
+#[test]
+fn a_link_that_goes_down_and_up() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair_with_ipv6();
+    ready(&site);
+    let viprd = Viprd::start(&site, "r", &router("VI_1", TENTHS));
+    viprd.becomes("MASTER");
+    eventually("the address", || site.ipv6_address("r", "eth0", "fe80::50"));
+    site.ip("r", "link set eth0 down");
+    viprd.becomes("FAULT");
+    assert!(!viprd.log().contains("removed by someone else"), "{}", viprd.log());
+    site.ip("r", "link set eth0 up");
+    viprd.becomes("MASTER");
+    for ip in ["fe80::50", "2001:db8::50"] {
+        eventually("the address", || site.ipv6_address("r", "eth0", ip));
+    }
+    let tap = Tap::on(&site, "n");
+    let from_r =
+        |frame: &Frame| frame.bytes.get(22..38) == Some(&R.parse::<Ipv6Addr>().unwrap().octets());
+    eventually("adverts", || tap.adverts().iter().any(from_r).then_some(()));
+}
+
 /// keepalived as backup, as master, and as backup again.
 #[test]
 fn keepalived_and_viprd_hand_over() {

@@ -9,7 +9,7 @@ use crate::packet::{Packet, Packet6};
 use crate::shark;
 use crate::site::{Site, able, eventually};
 use crate::tap::{Frame, Sender, Tap};
-use crate::viprd::{Viprd, router};
+use crate::viprd::{QUICK, Viprd, router};
 
 const R6: &str = "fe80::ff:fe00:1";
 const N6: &str = "fe80::ff:fe00:2";
@@ -202,6 +202,69 @@ fn anybody_is_heard_where_nothing_else_is_wanted() {
     let destination = Ipv4Addr::new(10, 9, 0, 1);
     sender.send(&Packet { source, destination, ttl: 9, ..good }.frame());
     eventually("a master", || (viprd.status()["master"] == "10.9.0.77").then_some(()));
+}
+
+/// From the group to a peer, to another one, and back to the group, as master all the time.
+#[test]
+fn a_reload_changes_where_adverts_go() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    site.ip("n", "address add 10.9.0.3/24 dev eth0");
+    let tap = Tap::on(&site, "n");
+    let text = |peers: &str| router(&format!("{QUICK}\n  {peers}"));
+    let (two, three) = ("unicast_peer {\n 10.9.0.2\n }\n", "unicast_peer {\n 10.9.0.3\n }\n");
+    let viprd = Viprd::start(&site, "r", &text(""));
+    viprd.becomes("MASTER");
+    for (peers, to) in [
+        (two, [10, 9, 0, 2]),
+        (three, [10, 9, 0, 3]),
+        ("", [224, 0, 0, 18]),
+        ("mcast_src_ip 10.9.0.7", [224, 0, 0, 18]),
+    ] {
+        viprd.reload(&text(peers));
+        let goes = |advert: &Frame| advert.bytes.get(30..34) == Some(&to);
+        eventually("adverts go elsewhere", || {
+            tap.adverts().last().filter(|it| goes(it)).map(|_| ())
+        });
+        let igmp = site.inside("r", || std::fs::read_to_string("/proc/thread-self/net/igmp"));
+        let joined = igmp.expect("the kernel's table").contains("120000E0");
+        assert_eq!(joined, to[0] == 224, "the group, with {peers}");
+    }
+    eventually("another source", || {
+        (tap.adverts().last()?.bytes.get(26..30) == Some(&[10, 9, 0, 7])).then_some(())
+    });
+    assert_eq!(viprd.counters()["master_transitions"], 1);
+    assert_eq!(viprd.status()["master"], "10.9.0.7");
+    assert!(!tap.adverts().iter().any(|advert| advert.priority() == Some(0)));
+}
+
+/// Two unicast routers with one vrid on one interface: each hears its own peer.
+#[test]
+fn one_vrid_may_serve_two_lists_of_peers() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let one = router("version 3\n  advert_int 40\n  unicast_peer {\n 10.9.0.2\n }\n");
+    let two = router("version 3\n  advert_int 40\n  unicast_peer {\n 10.9.0.3\n }\n")
+        .replace("VI_1", "VI_2")
+        .replace("10.9.0.50", "10.9.0.52");
+    let viprd = Viprd::start(&site, "r", &(one + &two));
+    viprd.becomes("BACKUP");
+    let sender = Sender::on(&site, "n", "eth0");
+    let master = |name: &str| viprd.ask(&["status", name])[0]["master"].clone();
+    for (last, name) in [(2, "VI_1"), (3, "VI_2")] {
+        let source = Ipv4Addr::new(10, 9, 0, last);
+        let destination = Ipv4Addr::new(10, 9, 0, 1);
+        sender.send(
+            &Packet { source, destination, priority: 200, interval: 4000, ..Packet::default() }
+                .frame(),
+        );
+        eventually("its master", || (master(name) == source.to_string()).then_some(()));
+    }
+    assert_eq!(master("VI_1"), "10.9.0.2");
 }
 
 #[test]
