@@ -297,7 +297,9 @@ impl Ready {
             None => Way::Multicast(AdvertFrame::new(&content, facts.mac?)),
             Some(unicast) => {
                 let to = |ip| (ip, AdvertFrame::to_peer(&content, ip, unicast.ttl));
-                Way::Unicast(unicast.peers.iter().map(|peer| to(peer.ip)).collect())
+                // A list that all routers share names us too.
+                let others = unicast.peers.iter().filter(|peer| peer.ip != content.source);
+                Way::Unicast(others.map(|peer| to(peer.ip)).collect())
             }
         };
         Some(Ready { ifindex: facts.ifindex, way })

@@ -45,16 +45,21 @@ fn adverts_go_to_each_peer_and_nowhere_else() {
         site.ip("n", "address add 10.9.0.3/24 dev eth0");
         site.ip("r", "address add 10.9.0.9/24 dev eth0");
         let tap = Tap::on(&site, "n");
-        let peers = "unicast_src_ip 10.9.0.9\n  unicast_peer {\n 10.9.0.2\n 10.9.0.3\n }\n  ";
+        // A list that all of them share names this one, too.
+        let peers = "unicast_src_ip 10.9.0.9\n  \
+                     unicast_peer {\n 10.9.0.2\n 10.9.0.9\n 10.9.0.3\n }\n  ";
         let viprd = Viprd::start(&site, "r", &router(&(peers.to_owned() + words)));
         viprd.becomes("MASTER");
         assert_eq!(viprd.status()["master"], "10.9.0.9");
         let shown = viprd.ask(&["show", "VI_1"]);
-        assert_eq!(shown["unicast_peers"], serde_json::json!(["10.9.0.2", "10.9.0.3"]));
+        let listed = ["10.9.0.2", "10.9.0.9", "10.9.0.3"];
+        assert_eq!(shown["unicast_peers"], serde_json::json!(listed));
+        assert_eq!(shown["source"], "10.9.0.9");
         eventually("some adverts", || (tap.adverts().len() >= 6).then_some(()));
         eventually("gratuitous ARPs", || tap.frames().iter().any(Frame::is_arp).then_some(()));
         let igmp = site.inside("r", || std::fs::read_to_string("/proc/thread-self/net/igmp"));
         assert!(!igmp.expect("the kernel's table").contains("120000E0"), "joined the group");
+        assert_eq!(viprd.counters()["own_address_rcvd"], 0);
         viprd.stop();
         eventually("priority 0", || (tap.adverts().last()?.priority() == Some(0)).then_some(()));
 

@@ -41,7 +41,7 @@ keywords! {
     AUTH_HMAC "auth_hmac": Shape::Block(Place::Hmac, Unnamed), "", NotYet,
         "Keys that sign adverts with HMAC-SHA256.";
     UNICAST_PEER "unicast_peer": Shape::Lines(Place::UnicastPeer), "", Works,
-        "The other routers: adverts go to each of them, not to the multicast group.";
+        "The other routers: adverts go to each of them, not to the multicast group; its own address among them is passed over.";
     UNICAST_SRC_IP "unicast_src_ip": ADDRESS, "the first address of the interface; over IPv6 the link-local one", Works,
         "The source address of its unicast adverts.";
     MCAST_SRC_IP "mcast_src_ip": ADDRESS, "the first address of the interface; over IPv6 the link-local one", Works,
