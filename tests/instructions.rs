@@ -28,13 +28,13 @@ const KINDS: [(&str, u64); 4] = [
 ];
 
 /// An advert is parsed, checked and accepted.
-const ACCEPT: u64 = 0;
+const ACCEPT: u64 = 11_300;
 /// A deadline passes, and an advert is wished for.
-const ADVERTISE: u64 = 0;
+const ADVERTISE: u64 = 5_000;
 /// A Backup's deadline passes: all that it then wishes for.
-const TAKE_OVER: u64 = 0;
+const TAKE_OVER: u64 = 5_000;
 /// The link that all track goes down: all that an Active then wishes for.
-const LINK_DOWN: u64 = 0;
+const LINK_DOWN: u64 = 3_450;
 
 #[test]
 fn work_costs_what_it_did_and_no_more_among_many() {

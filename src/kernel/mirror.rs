@@ -412,7 +412,7 @@ mod tests {
 
     fn address(last: u16, flags: u32) -> Address {
         let (ip, scope) = (ip(last).into(), Scope::LINK);
-        Address { ifindex: AT, ip, prefix_len: 64, peer: None, scope, flags }
+        Address { ifindex: AT, ip, prefix_len: 64, peer: None, scope, flags, protocol: 0 }
     }
 
     fn mirror() -> Mirror {
