@@ -21,7 +21,7 @@ use log::{debug, error, info, warn};
 
 use super::run::{Daemon, Joined};
 use super::tokens;
-use crate::base::Instant;
+use crate::base::{Instant, Span};
 use crate::config::plan::{self, Counts, Plan, Step};
 use crate::config::{self, Configuration, Diagnostic, Global, Severity, Verdict};
 use crate::control::ReloadRecord;
@@ -29,6 +29,11 @@ use crate::io::{Io, clock, process};
 
 /// Changes applied in one turn: well below a millisecond of work.
 const CHANGES_A_TURN: usize = 256;
+/// How far the next deadline has to be for a stage to begin. With 4,000 routers the longest one
+/// takes 3 ms of a slow processor; adverts sit on a grid of ten.
+const ROOM: Span = Span::from_millis(4);
+/// How long a stage waits for that at most.
+const PATIENCE: Span = Span::from_millis(50);
 /// Findings that the log and whoever asked are told of, in one turn.
 const FINDINGS_TOLD: usize = 1000;
 
@@ -48,6 +53,17 @@ pub(super) struct Reload {
     /// Whether anything in the file was left out.
     flawed: bool,
     outcome: ReloadRecord,
+    moment: Moment,
+}
+
+/// Whether now is the time for a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Moment {
+    /// It is, or will be as soon as what is queued has been sent.
+    #[default]
+    Good,
+    /// A deadline is too near, and has been since then.
+    Waiting(Instant),
 }
 
 enum Stage {
@@ -93,6 +109,7 @@ impl Reload {
             back: None,
             flawed: false,
             outcome: ReloadRecord::default(),
+            moment: Moment::Good,
         }
     }
 
@@ -145,8 +162,17 @@ impl Reload {
         Ok(Stage::Reading { finding, _told: pipe })
     }
 
+    /// When the next stage wants a turn, if nothing else does before.
+    pub(super) fn wakes_at(&self, synchronised: bool) -> Instant {
+        match (self.has_work(synchronised), self.moment) {
+            (false, _) => Instant::NEVER,
+            (true, Moment::Good) => Instant::ZERO,
+            (true, Moment::Waiting(since)) => since + PATIENCE,
+        }
+    }
+
     /// Whether there is work for the next turn, other than to wait for something that will wake us.
-    pub(super) fn has_work(&self, synchronised: bool) -> bool {
+    fn has_work(&self, synchronised: bool) -> bool {
         match self.stage {
             Stage::Idle | Stage::Reading { .. } => false,
             Stage::Read(_) => synchronised,
@@ -200,6 +226,18 @@ pub(super) fn tell(severity: Severity, news: bool, line: &str) {
     }
 }
 
+impl Moment {
+    /// What has become of it.
+    fn then(self, now: Instant, next_deadline: Instant, due: bool) -> Moment {
+        match self {
+            _ if next_deadline >= now + ROOM => Moment::Good,
+            Moment::Good => Moment::Waiting(now),
+            Moment::Waiting(since) if now >= since + PATIENCE && !due => Moment::Good,
+            Moment::Waiting(since) => Moment::Waiting(since),
+        }
+    }
+}
+
 /// What the thread does.
 fn read(file: &Path, options: &config::Options) -> Read {
     let loaded = config::load(file, &config::OsFiles, options);
@@ -235,13 +273,20 @@ impl Daemon {
     }
 
     /// Goes one stage, or one slice of changes, further.
-    pub(super) fn advance_reload(&mut self, now: Instant) {
+    ///
+    /// A stage may take some milliseconds, and no advert shall wait for it: not one of this turn
+    /// (`due`), which is only queued yet, and not the next one.
+    pub(super) fn advance_reload(&mut self, now: Instant, due: bool) {
         if !self.reload.has_work(self.host.is_synchronised()) {
             return;
         }
         if self.stopping.is_some() {
             self.reload.outcome = ReloadRecord::refused("viprd is stopping");
             return self.end_reload(now, None);
+        }
+        self.reload.moment = self.reload.moment.then(now, self.engine.next_deadline(), due);
+        if due || self.reload.moment != Moment::Good {
+            return;
         }
         match mem::replace(&mut self.reload.stage, Stage::Idle) {
             Stage::Idle | Stage::Reading { .. } => {}
@@ -354,6 +399,18 @@ fn refusal(counts: &Counts, flawed: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stage_waits_for_room_but_not_for_ever() {
+        let at = |ms| Instant::ZERO + Span::from_millis(ms);
+        assert_eq!(Moment::Good.then(at(0), at(5), true), Moment::Good);
+        let waiting = Moment::Good.then(at(1), at(2), true);
+        assert_eq!(waiting, Moment::Waiting(at(1)));
+        assert_eq!(waiting.then(at(2), at(12), true), Moment::Good);
+        assert_eq!(waiting.then(at(40), at(41), false), Moment::Waiting(at(1)));
+        assert_eq!(waiting.then(at(51), at(52), true), waiting, "not before it is sent");
+        assert_eq!(waiting.then(at(51), at(52), false), Moment::Good);
+    }
 
     #[test]
     fn a_flawed_file_may_change_and_add_but_not_remove() {

@@ -96,8 +96,9 @@ impl Daemon {
             let now = self.pulse.turn(&mut *self.io, wake_at, wait)?;
             let _ = self.receive(now);
             self.drain(now)?;
+            let due = self.engine.next_deadline() <= now;
             self.fire(now);
-            self.advance_reload(now);
+            self.advance_reload(now, due);
             self.carry_out(now);
             self.pulse.tell(now, &mut self.engine);
             let latency = self.pulse.histograms();
@@ -137,13 +138,13 @@ impl Daemon {
 
     /// When to turn at the latest; at once if work was left over.
     fn wake_at(&mut self) -> Instant {
-        let reloads = self.reload.has_work(self.host.is_synchronised());
-        if self.requests_left || self.has_announcements() || reloads {
+        if self.requests_left || self.has_announcements() {
             return Instant::ZERO;
         }
+        let reload = self.reload.wakes_at(self.host.is_synchronised());
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(stop).min(self.retry_requests_at)
+        work.min(stop).min(self.retry_requests_at).min(reload)
     }
 
     /// Until when to rest, `at_latest` or earlier, and how.
