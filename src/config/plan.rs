@@ -105,6 +105,10 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
         adopt(&mut router.link);
         router.tracked_links.iter_mut().for_each(adopt);
         router.addresses.iter_mut().for_each(|address| adopt(&mut address.link));
+        for macvlan in &mut router.macvlans {
+            adopt(&mut macvlan.link);
+            adopt(&mut macvlan.base);
+        }
     }
     configuration.links = LinkNames::default();
 }
@@ -158,6 +162,9 @@ mod tests {
                 scope: Scope::GLOBAL,
             }]),
             garp: GarpParams::default(),
+            source_mac: None,
+            macvlans: Box::default(),
+            accept: true,
         }
     }
 

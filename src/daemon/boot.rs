@@ -19,6 +19,8 @@ use super::pulse::Pulse;
 use super::reload::Reload;
 use super::run::Daemon;
 use super::signals;
+use super::sysctl::Sysctls;
+use super::vmacs;
 use super::words::{Limiter, count};
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
@@ -241,6 +243,7 @@ fn start(
     info!("{}, {}", count(instances, "virtual router"), count(interfaces, "interface"));
 
     let mut host = Host::new(&names);
+    host.set_macvlan_group(vmacs::link_group(control_path(arguments)));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
     let engine = Engine::new(routers, names.len());
@@ -261,6 +264,8 @@ fn start(
         keep_addresses: arguments.dont_release_vrrp,
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
+        sysctls: Sysctls::default(),
+        start_by: None,
         retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
@@ -270,7 +275,7 @@ fn start(
 
 impl Sockets {
     fn open(arguments: &Arguments) -> Result<Self, Failed> {
-        let control = arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET));
+        let control = control_path(arguments);
         // The control socket first: where another viprd answers, nothing else is to be touched.
         let control = match ControlSocket::bind(control, ControlSocket::DEFAULT_MODE) {
             Ok(control) => Some(control),
@@ -299,6 +304,11 @@ impl Sockets {
             memberships: Memberships::default(),
         })
     }
+}
+
+/// Where the control socket is.
+fn control_path(arguments: &Arguments) -> &Path {
+    arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET))
 }
 
 /// The pid files, removed at the end.

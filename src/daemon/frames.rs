@@ -225,6 +225,8 @@ impl Ready {
             addresses: &addresses,
             checksum_form: params.checksum_form,
         };
-        Some(Ready { frame: AdvertFrame::new(&content, facts.mac?), ifindex: facts.ifindex })
+        // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
+        let own = params.source_mac.or(facts.mac)?;
+        Some(Ready { frame: AdvertFrame::new(&content, own), ifindex: facts.ifindex })
     }
 }

@@ -19,7 +19,9 @@ mod pulse;
 mod reload;
 mod run;
 mod signals;
+mod sysctl;
 mod tokens;
+mod vmacs;
 mod words;
 
 pub use boot::main;

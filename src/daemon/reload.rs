@@ -20,7 +20,7 @@ use std::thread;
 use log::{info, warn};
 
 use super::run::Daemon;
-use super::tokens;
+use super::{tokens, vmacs};
 use crate::base::Instant;
 use crate::config::plan::{self, Counts, Plan, Step};
 use crate::config::{self, Configuration, Global, Verdict};
@@ -65,6 +65,8 @@ enum Stage {
     Adopted(Configuration),
     /// What is to change is known.
     Planned(Configuration, Plan),
+    /// The interfaces that it needs are being made, until that moment at most.
+    Preparing(Configuration, Plan, Instant),
     /// Changes are applied; so many have been.
     Applying(Configuration, Plan, usize),
 }
@@ -136,11 +138,21 @@ impl Reload {
         Ok(Stage::Reading { finding, _told: pipe })
     }
 
+    /// When a turn is wanted at the latest although there is no work.
+    pub(super) fn wake_at(&self) -> Instant {
+        match self.stage {
+            Stage::Preparing(_, _, until) => until,
+            _ => Instant::NEVER,
+        }
+    }
+
     /// Whether there is work for the next turn, other than to wait for something that will wake us.
     pub(super) fn has_work(&self, synchronised: bool) -> bool {
         match self.stage {
             Stage::Idle | Stage::Reading { .. } => false,
             Stage::Read(_) => synchronised,
+            // An answer or an event ends the wait.
+            Stage::Preparing(..) => false,
             Stage::Over | Stage::Adopted(_) | Stage::Planned(..) | Stage::Applying(..) => true,
         }
     }
@@ -204,7 +216,9 @@ impl Daemon {
 
     /// Goes one stage, or one slice of changes, further.
     pub(super) fn advance_reload(&mut self, now: Instant) {
-        if !self.reload.has_work(self.host.is_synchronised()) {
+        let prepared = matches!(self.reload.stage, Stage::Preparing(_, _, until)
+            if self.host.macvlans_settled() || now >= until || self.stopping.is_some());
+        if !prepared && !self.reload.has_work(self.host.is_synchronised()) {
             return;
         }
         if self.stopping.is_some() {
@@ -234,6 +248,12 @@ impl Daemon {
                     let wanted = configuration.routers.iter().flat_map(|router| &router.addresses);
                     self.host.configure(wanted);
                 }
+                // What leaves needs its interfaces until it has left.
+                self.want_macvlans(&configuration.routers);
+                let until = now + vmacs::PATIENCE;
+                self.reload.stage = Stage::Preparing(configuration, plan, until);
+            }
+            Stage::Preparing(configuration, plan, _) => {
                 self.reload.stage = Stage::Applying(configuration, plan, 0);
             }
             Stage::Applying(configuration, plan, done) => {
@@ -254,6 +274,7 @@ impl Daemon {
                 outcome.altered = altered as u64;
                 outcome.removed = removed as u64;
                 outcome.unchanged = unchanged as u64;
+                self.want_macvlans(&[]);
                 self.end_reload(now, Some(configuration));
             }
         }

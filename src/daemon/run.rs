@@ -10,6 +10,7 @@ use super::frames::{Announced, Frames, Round};
 use super::journal::Journal;
 use super::pulse::Pulse;
 use super::reload::Reload;
+use super::sysctl::Sysctls;
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
 use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
@@ -59,6 +60,11 @@ pub(super) struct Daemon {
     pub requests_left: bool,
     /// When requests are sent again after one failed; `NEVER`: as soon as there are any.
     pub retry_requests_at: Instant,
+    /// What has been set on interfaces that aren't ours.
+    pub sysctls: Sysctls,
+    /// Until when the virtual routers wait for their macvlans before they start; `None` when they
+    /// don't, or no more.
+    pub start_by: Option<Instant>,
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
@@ -120,8 +126,9 @@ impl Daemon {
             return Instant::ZERO;
         }
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
+        let start = self.start_by.unwrap_or(Instant::NEVER).min(self.reload.wake_at());
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(stop).min(self.retry_requests_at)
+        work.min(stop).min(start).min(self.retry_requests_at)
     }
 
     fn has_announcements(&mut self) -> bool {
@@ -195,6 +202,7 @@ impl Daemon {
         while let Some(fact) = self.host.next_fact() {
             self.on_fact(now, fact);
         }
+        self.start_when_ready(now);
         any
     }
 
@@ -221,8 +229,13 @@ impl Daemon {
             Fact::Synchronised => {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
                 self.host.remove_leftovers(configured);
-                debug!("all links and addresses are known: the virtual routers start");
-                self.engine.start(now);
+                debug!("all links and addresses are known");
+                self.prepare_start(now);
+            }
+            Fact::MacvlanRefused { link, error } => self.on_macvlan_refused(link, error),
+            Fact::MacvlansRemoved { removed } => {
+                let interfaces = words::count(removed as usize, "interface");
+                info!("removed {interfaces} that an earlier run had made for virtual MACs");
             }
             Fact::Resynchronised => {
                 warn!("netlink lost messages; all links and addresses have been read again");
@@ -416,7 +429,7 @@ impl Daemon {
         }
     }
 
-    fn pump_requests(&mut self, now: Instant) {
+    pub(super) fn pump_requests(&mut self, now: Instant) {
         self.requests_left = false;
         if self.retry_requests_at != Instant::NEVER {
             if now < self.retry_requests_at {
@@ -425,7 +438,10 @@ impl Daemon {
             self.retry_requests_at = Instant::NEVER;
         }
         for _ in 0..BATCHES_A_TURN {
-            let Some(request) = self.host.next_request(&mut self.request) else { return };
+            let request = self.host.next_request(&mut self.request);
+            // What a request needs to be so has to be so before.
+            self.write_settings();
+            let Some(request) = request else { return self.remove_macvlans() };
             let (token, socket) = match request.to {
                 Socket::Command => (tokens::COMMAND, &self.sockets.command),
                 Socket::Monitor => (tokens::MONITOR, &self.sockets.monitor),
@@ -441,6 +457,7 @@ impl Daemon {
                 libc::SIGTERM | libc::SIGINT if self.stopping.is_none() => {
                     info!("Stopping");
                     self.stopping = Some(now);
+                    self.start_by = None;
                     self.engine.stop(now);
                 }
                 libc::SIGTERM | libc::SIGINT => {}
@@ -461,12 +478,15 @@ impl Daemon {
 
     fn has_stopped(&mut self) -> bool {
         let Some(since) = self.stopping else { return false };
-        let gone = self.host.is_quiet();
+        let gone = self.host.is_quiet() && self.let_macvlans_go();
         if !gone && clock::now().since(since) < STOP_PATIENCE {
             return false;
         }
         if !gone {
-            warn!("stopping although some addresses are still on the host");
+            warn!("stopping although some addresses or interfaces are still on the host");
+        }
+        if !self.keep_addresses {
+            self.sysctls.restore();
         }
         true
     }

@@ -17,6 +17,7 @@
 //! * `mirror`: interfaces and the addresses on them that are not virtual, as last reported.
 //! * `reconciler`: which virtual addresses are wanted, which are there, so what to ask for; and
 //!   `entry`: one of them.
+//! * `macvlan`: interfaces that we make for virtual MACs.
 //! * `conversation`: what has been asked and not been answered.
 //!
 //! What the sockets need: bound to a port of their own (`bind` with port 0), large receive buffers
@@ -30,6 +31,7 @@
 
 mod conversation;
 mod entry;
+mod macvlan;
 mod mirror;
 #[cfg(test)]
 mod model;
@@ -47,6 +49,8 @@ use std::net::IpAddr;
 use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
 use conversation::{Barrier, Batch, Conversation, Dump, Half, WINDOW};
 use entry::{Entry, Origin};
+use macvlan::Macvlans;
+pub use macvlan::Setting;
 use mirror::{Mirror, RealKey, Source};
 use reader::{Address, Content, Link, Message};
 use reconciler::{BATCH, EntryId, Facts, Reconciler};
@@ -63,6 +67,7 @@ pub struct Host {
     virtuals: HashSet<(LinkId, IpAddr)>,
     mirror: Mirror,
     reconciler: Reconciler,
+    macvlans: Macvlans,
     conversation: Conversation,
     facts: Facts,
     counters: HostCounters,
@@ -122,6 +127,19 @@ pub enum Fact {
     },
     /// All leftovers are gone ([`Host::remove_leftovers`]).
     LeftoversRemoved {
+        /// How many there were.
+        removed: u32,
+    },
+    /// A macvlan can't be made or isn't what it should be, and the kernel refuses to change that
+    /// (or it is somebody else's: `EEXIST`). It is tried again when the interface below changes.
+    MacvlanRefused {
+        /// Which.
+        link: LinkId,
+        /// `errno(3)`, positive.
+        error: i32,
+    },
+    /// Macvlans that an earlier run had left behind are gone.
+    MacvlansRemoved {
         /// How many there were.
         removed: u32,
     },
@@ -222,6 +240,7 @@ impl Host {
             virtuals: HashSet::new(),
             mirror: Mirror::default(),
             reconciler: Reconciler::default(),
+            macvlans: Macvlans::default(),
             conversation: Conversation::new(),
             facts: Facts::new(),
             counters: HostCounters::default(),
@@ -318,6 +337,7 @@ impl Host {
     pub fn on_command_lost(&mut self) {
         self.counters.answers_lost += 1;
         while self.doubt_oldest_batch() {}
+        self.doubt_macvlans();
         self.mirror.end_dump();
         self.conversation.dump = Dump::Wanted { urgent: true };
         self.conversation.again = false;
@@ -413,6 +433,9 @@ impl Host {
             }
             (Barrier::None, Dump::Idle | Dump::Wanted { urgent: false }) => {
                 self.write_batch(writer);
+                if writer.len() == 0 {
+                    self.write_macvlans(writer);
+                }
             }
             (Barrier::None, Dump::Wanted { .. } | Dump::Running { .. } | Dump::Busy) => {}
         }
@@ -452,7 +475,13 @@ impl Host {
     /// What is known of a watched interface; `None` if no such interface exists.
     pub fn link_facts(&self, link: LinkId) -> Option<LinkFacts> {
         let ifindex = self.links.get(link.index())?.device?;
-        Some(self.mirror.device(ifindex)?.facts(ifindex))
+        let device = self.mirror.device(ifindex)?;
+        let mut facts = device.facts(ifindex);
+        if self.is_own_macvlan(link) {
+            // Whether it can carry traffic is the interface's below, which is watched itself.
+            facts.up = device.is_wanted_up();
+        }
+        Some(facts)
     }
 
     /// A watched interface as status output shows it; `None` for an id that isn't watched.
@@ -524,6 +553,7 @@ impl Host {
             self.reconciler.review_link(now, true, &mut self.facts);
         }
         if let Some(now) = now {
+            self.touch_macvlans(now);
             self.report(now);
         }
     }
@@ -535,7 +565,9 @@ impl Host {
         if let Some(watched) = device.link.and_then(|link| self.links.get_mut(link.index())) {
             watched.device = None;
         }
+        self.macvlan_gone(ifindex);
         if let Some(link) = device.link {
+            self.touch_macvlans(link);
             self.report(link);
         }
         self.reconciler.device_gone(device.link, ifindex, &mut self.facts);
@@ -584,7 +616,7 @@ impl Host {
 /// Answers, and dumps.
 impl Host {
     fn on_answer(&mut self, seq: u32, error: i32) {
-        if self.conversation.command.answered(seq) {
+        if self.conversation.command.answered(seq) || self.on_macvlan_answer(seq, error) {
             return;
         }
         if let Dump::Running { seq: running, .. } = self.conversation.dump
@@ -741,6 +773,7 @@ impl Host {
         mirror.end_dump();
         self.conversation.dump = Dump::Idle;
         let first = !std::mem::replace(&mut self.synchronised, true);
+        self.review_macvlans();
         self.report_all();
         if first {
             self.facts.push_back(Fact::Synchronised);
@@ -818,6 +851,7 @@ impl Host {
                 self.adopt(id, ifindex);
             }
         }
+        self.touch_macvlans(link);
         self.rank_again(link);
         self.reconciler.review_link(link, true, &mut self.facts);
     }
@@ -833,6 +867,7 @@ impl Host {
         if let Some(device) = self.mirror.device_mut(ifindex) {
             device.link = None;
         }
+        self.touch_macvlans(link);
         self.report(link);
         let mirror = &mut self.mirror;
         self.reconciler.leave(link, &mut self.facts, |address, at, marks| {

@@ -136,7 +136,12 @@ impl Engine {
     /// Lets a router hear its adverts and its interfaces' changes.
     fn connect(&mut self, id: RouterId) {
         let details = &self.details[id.index()];
-        self.links.carry(details.params.link, details.params.vrid, id);
+        let params = &details.params;
+        self.links.carry(params.link, params.vrid, id);
+        for macvlan in params.macvlans.iter().filter(|macvlan| macvlan.base == params.link) {
+            // Where the kernel hands what has its MAC as source to it alone, they arrive there.
+            self.links.carry(macvlan.link, params.vrid, id);
+        }
         self.links.depend(details.params.link, id);
         for &link in &details.others {
             self.links.depend(link, id);
@@ -685,7 +690,8 @@ impl Details {
     fn new(params: RouterParams) -> Self {
         let mut others: Vec<LinkId> = Vec::new();
         let devices = params.addresses.iter().map(|address| address.link);
-        for link in params.tracked_links.iter().copied().chain(devices) {
+        let made = params.macvlans.iter().map(|macvlan| macvlan.link);
+        for link in params.tracked_links.iter().copied().chain(made).chain(devices) {
             if link != params.link && !others.contains(&link) {
                 others.push(link);
             }

@@ -84,9 +84,9 @@ keywords! {
         "The interface of addresses and virtual routers that name none.";
     DISABLE_LOCAL_IGMP "disable_local_igmp": FLAG, "", NotYet,
         "Stops the kernel from sending IGMP reports for groups of the local link.";
-    VMAC_PREFIX "vmac_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "vrrp", NotYet,
+    VMAC_PREFIX "vmac_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "vrrp", Works,
         "What the names of interfaces made for use_vmac begin with.";
-    VMAC_ADDR_PREFIX "vmac_addr_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "as vmac_prefix", NotYet,
+    VMAC_ADDR_PREFIX "vmac_addr_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "as vmac_prefix", Works,
         "The same, for interfaces made for addresses.";
     // Protocol.
     VRRP_VERSION "vrrp_version": Shape::Args(&[arg(Kind::Int(2, 3, ""), "2|3")]), "2", Works,

@@ -49,6 +49,27 @@ pub fn netlink_command(receive_buffer: usize) -> io::Result<OwnedFd> {
     finish(open()?, receive_buffer)
 }
 
+/// Sends one route request that asks for an answer, and waits for that: for a thread that has
+/// nothing else to do.
+///
+/// # Errors
+/// Those of `socket(2)` and `send(2)`; the kernel's refusal (`EPROTO` for an answer that is none).
+pub fn netlink_once(request: &[u8]) -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    let _ = socket.set_cap_ack(true);
+    socket.send(request, 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    // `struct nlmsghdr`, then the error as a negative number.
+    let Some(error) = answer.get(16..).and_then(<[u8]>::first_chunk) else {
+        return Err(io::Error::from_raw_os_error(libc::EPROTO));
+    };
+    match i32::from_ne_bytes(*error) {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error.saturating_abs())),
+    }
+}
+
 fn open() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.set_non_blocking(true)?;
