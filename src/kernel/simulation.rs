@@ -330,6 +330,9 @@ impl World {
                 }
                 Fact::TakenAlong { .. } | Fact::LeftoversRemoved { .. } | Fact::Resynchronised => {}
                 Fact::SyncFailed { error } => panic!("dump refused: {error}"),
+                Fact::MacvlanRefused { .. } | Fact::MacvlansRemoved { .. } => {
+                    panic!("nobody wants macvlans")
+                }
             }
         }
     }
