@@ -28,7 +28,7 @@ use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
 use crate::io::{self, Backend, clock};
-use crate::kernel::Host;
+use crate::kernel::{Firewall, FirewallOptions, Host};
 use crate::vrrp::Engine;
 use crate::wire::ipv4::PROTOCOL_VRRP;
 
@@ -65,6 +65,8 @@ pub(super) struct Sockets {
     pub packet: OwnedFd,
     pub monitor: OwnedFd,
     pub command: OwnedFd,
+    /// Opened when there is something to block.
+    pub firewall: Option<OwnedFd>,
     pub signals: Signals,
     pub control: Option<ControlSocket>,
 }
@@ -248,6 +250,13 @@ fn start(
     let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
+    let config::Firewall { table, priority, counters } = global.firewall.clone();
+    let standard = FirewallOptions::default();
+    let firewall = Firewall::new(FirewallOptions {
+        table: table.filter(|table| table.len() < 256).unwrap_or(standard.table),
+        priority: priority.unwrap_or(standard.priority),
+        counters,
+    });
     Ok(Daemon {
         io: io.io,
         frames,
@@ -265,6 +274,7 @@ fn start(
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
         sysctls: Sysctls::default(),
+        firewall,
         start_by: None,
         retry_requests_at: Instant::NEVER,
         stopping: None,
@@ -302,6 +312,7 @@ impl Sockets {
             command: sockets::netlink_command(COMMAND_RECEIVE_BUFFER)
                 .map_err(system("can't open a netlink socket"))?,
             memberships: Memberships::default(),
+            firewall: None,
         })
     }
 }

@@ -12,6 +12,7 @@
 mod args;
 mod boot;
 mod clients;
+mod firewall;
 mod frames;
 mod journal;
 mod manners;

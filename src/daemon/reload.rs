@@ -250,6 +250,7 @@ impl Daemon {
                 }
                 // What leaves needs its interfaces until it has left.
                 self.want_macvlans(&configuration.routers);
+                self.block_addresses(&configuration.routers);
                 let until = now + vmacs::PATIENCE;
                 self.reload.stage = Stage::Preparing(configuration, plan, until);
             }
@@ -275,6 +276,7 @@ impl Daemon {
                 outcome.removed = removed as u64;
                 outcome.unchanged = unchanged as u64;
                 self.want_macvlans(&[]);
+                self.block_addresses(&[]);
                 self.end_reload(now, Some(configuration));
             }
         }

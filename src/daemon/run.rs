@@ -12,10 +12,10 @@ use super::pulse::Pulse;
 use super::reload::Reload;
 use super::sysctl::Sysctls;
 use super::words::{self, Limiter};
-use super::{boot::Sockets, tokens};
+use super::{boot::Sockets, firewall, tokens};
 use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
 use crate::io::{Completion, Event, Io, Pool, clock};
-use crate::kernel::{Fact, Host, Socket, Wish};
+use crate::kernel::{Fact, Firewall, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine};
 use crate::wire::Advert;
 use crate::wire::ipv4::VRRP_GROUP;
@@ -60,6 +60,8 @@ pub(super) struct Daemon {
     pub requests_left: bool,
     /// When requests are sent again after one failed; `NEVER`: as soon as there are any.
     pub retry_requests_at: Instant,
+    /// Addresses that take no traffic.
+    pub firewall: Firewall,
     /// What has been set on interfaces that aren't ours.
     pub sysctls: Sysctls,
     /// Until when the virtual routers wait for their macvlans before they start; `None` when they
@@ -180,6 +182,14 @@ impl Daemon {
                         warn!("a frame could not be sent: {cause} (later ones are only counted)");
                     }
                     self.frame_failures += 1;
+                }
+                (tokens::FIREWALL, Event::Datagram { bytes, truncated: false, .. }) => {
+                    if let Some(error) = self.firewall.on_answer(bytes) {
+                        firewall::tell_refusal(error);
+                    }
+                }
+                (tokens::FIREWALL, Event::SendFailed(cause) | Event::ReceiveFailed(cause)) => {
+                    self.on_firewall_lost(&cause);
                 }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
@@ -345,6 +355,7 @@ impl Daemon {
         // the repetitions wait until every address of a takeover is there.
         self.announce(now, Round::First);
         self.pump_requests(now);
+        self.pump_firewall();
         if self.host.is_quiet() {
             self.announce(now, Round::Again);
         }

@@ -32,6 +32,7 @@ impl Daemon {
     pub(super) fn prepare_start(&mut self, now: Instant) {
         let wanted = self.engine.views().flat_map(|view| &view.params.macvlans);
         self.host.want_macvlans(wanted);
+        self.block_addresses(&[]);
         self.start_by = Some(now + PATIENCE);
         self.start_when_ready(now);
     }

@@ -18,6 +18,7 @@
 //! * `reconciler`: which virtual addresses are wanted, which are there, so what to ask for; and
 //!   `entry`: one of them.
 //! * `macvlan`: interfaces that we make for virtual MACs.
+//! * `firewall`: addresses that take no traffic; beside all this, with a socket of its own.
 //! * `conversation`: what has been asked and not been answered.
 //!
 //! What the sockets need: bound to a port of their own (`bind` with port 0), large receive buffers
@@ -31,6 +32,7 @@
 
 mod conversation;
 mod entry;
+mod firewall;
 mod macvlan;
 mod mirror;
 #[cfg(test)]
@@ -49,6 +51,7 @@ use std::net::IpAddr;
 use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
 use conversation::{Barrier, Batch, Conversation, Dump, Half, WINDOW};
 use entry::{Entry, Origin};
+pub use firewall::{Firewall, FirewallOptions};
 use macvlan::Macvlans;
 pub use macvlan::Setting;
 use mirror::{Mirror, RealKey, Source};

@@ -1,9 +1,11 @@
-//! The two route sockets (`netlink(7)`, `rtnetlink(7)`): one is told of changes, one commands.
+//! Netlink sockets (`netlink(7)`, `rtnetlink(7)`): one is told of changes, one commands, one speaks
+//! to netfilter.
 
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
-use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use netlink_sys::Socket;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
 use super::set_receive_buffer;
 
@@ -68,6 +70,18 @@ pub fn netlink_once(request: &[u8]) -> io::Result<()> {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error.saturating_abs())),
     }
+}
+
+/// A socket for requests to netfilter. What it owns there goes when it is closed.
+///
+/// # Errors
+/// `EPROTONOSUPPORT` from a kernel without netfilter; those of `bind(2)` and `setsockopt(2)`.
+pub fn netlink_netfilter(receive_buffer: usize) -> io::Result<OwnedFd> {
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.set_non_blocking(true)?;
+    socket.bind_auto()?;
+    let _ = socket.set_cap_ack(true);
+    finish(socket, receive_buffer)
 }
 
 fn open() -> io::Result<Socket> {
