@@ -1,7 +1,7 @@
 //! **From the model to parameters**: defaults filled in, names turned into ids, and what can't work
 //! on the wire refused.
 
-mod vmac;
+pub(super) mod vmac;
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};

@@ -140,7 +140,7 @@ keywords! {
     VRRP_IPSETS "vrrp_ipsets": Shape::Args(&[many(Kind::Word, "NAME")]), "keepalived…", Moot("nftables does that"),
         "The names of ipsets to use with iptables.";
     NFTABLES "nftables": Shape::Args(&[maybe(Kind::Word, "TABLE")]), "viprd", Works,
-        "Uses nftables for no_accept, in this table.";
+        "The nftables table that drops traffic for addresses with no_accept.";
     NFTABLES_PRIORITY "nftables_priority": Shape::Args(&[arg(Kind::Int(-2_147_483_648, 2_147_483_647, ""), "PRIORITY")]), "-1", Works,
         "The priority of the chains in that table.";
     NFTABLES_COUNTERS "nftables_counters": FLAG, "", Works,

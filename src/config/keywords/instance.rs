@@ -66,9 +66,9 @@ keywords! {
             maybe(Kind::Choice(&["netlink_notify_msg"]), "netlink_notify_msg"),
             maybe(Kind::Keyed("group"), "group GROUP"),
         ]), "", Works,
-        "Gives its addresses the virtual router's MAC address, on an interface made for it.";
+        "Gives its addresses the virtual router's MAC address, on an interface made for it; adverts have that address as source, too.";
     VMAC_XMIT_BASE "vmac_xmit_base": FLAG, "", Works,
-        "With use_vmac, adverts use the interface below.";
+        "With use_vmac, adverts keep the MAC address of the interface below.";
     USE_VMAC_ADDR "use_vmac_addr": FLAG, "", Works,
         "Also gives such interfaces to addresses on other interfaces.";
     USE_IPVLAN "use_ipvlan": Shape::Args(&[

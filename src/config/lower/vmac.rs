@@ -24,6 +24,7 @@ pub(super) struct Vmacs {
 #[derive(Debug)]
 pub(super) struct Vmac<'m> {
     section: &'m Section,
+    strict: bool,
     interface: LinkId,
     is_v6: bool,
     vrid: u8,
@@ -48,6 +49,7 @@ impl<'m> Vmac<'m> {
         let said = Said::of(router.section);
         Vmac {
             section: router.section,
+            strict: router.strict,
             interface,
             is_v6: router.is_v6,
             vrid,
@@ -60,7 +62,7 @@ impl<'m> Vmac<'m> {
 
     /// The Ethernet source of its adverts, if that isn't its interface's own address.
     pub(super) fn source(&self) -> Option<Mac> {
-        let plain = self.section.is_set(instance::VMAC_XMIT_BASE);
+        let plain = self.section.is_set(instance::VMAC_XMIT_BASE) && !self.strict;
         (self.section.is_set(instance::USE_VMAC) && !plain).then_some(self.mac)
     }
 
@@ -101,7 +103,7 @@ impl Lowering<'_> {
             let name = vmac.name.filter(|_| own).map(str::to_owned);
             let free = |name: &String| {
                 let id = self.links.find(name);
-                !self.vmacs.made.values().any(|made| Some(made.link) == id)
+                id != Some(base) && !self.vmacs.made.values().any(|made| Some(made.link) == id)
             };
             let name = name.filter(free).unwrap_or_else(|| self.vmac_name(vmac, own));
             let link = self.links.intern(&name);
@@ -165,15 +167,19 @@ impl<'m> Said<'m> {
         said
     }
 
-    /// The MAC that is given, its last byte the vrid if it has only five. The virtual MACs of the
-    /// RFC aren't to be given: they belong to the vrid that they end with.
     fn mac(&self, vrid: u8) -> Option<Mac> {
-        let mac = match *self.mac? {
-            [a, b, c, d, e, f] => Mac([a, b, c, d, e, f]),
-            [a, b, c, d, e] => Mac([a, b, c, d, e, vrid]),
-            _ => return None,
-        };
-        let [first, ..] = mac.0;
-        (!Macvlan::is_virtual(mac) && first & 1 == 0).then_some(mac)
+        given_mac(self.mac?, vrid)
     }
+}
+
+/// The MAC that is given, its last byte the vrid if it has only five. The virtual MACs of the RFC
+/// aren't to be given (they belong to the vrid that they end with), and no multicast ones.
+pub(in crate::config) fn given_mac(bytes: &[u8], vrid: u8) -> Option<Mac> {
+    let mac = match *bytes {
+        [a, b, c, d, e, f] => Mac([a, b, c, d, e, f]),
+        [a, b, c, d, e] => Mac([a, b, c, d, e, vrid]),
+        _ => return None,
+    };
+    let [first, ..] = mac.0;
+    (!Macvlan::is_virtual(mac) && first & 1 == 0).then_some(mac)
 }
