@@ -299,7 +299,7 @@ impl Check<'_> {
         let vrid = router.vrid.unwrap_or_default();
         for item in section.get(instance::USE_VMAC).map_or(&[][..], |setting| setting.items()) {
             let Datum::Mac(mac) = &item.datum else { continue };
-            if given_mac(mac, vrid).is_some() {
+            if given_mac(mac, router.is_v6, vrid).is_some() {
                 continue;
             }
             let message = "`use_vmac` can't use this MAC address";

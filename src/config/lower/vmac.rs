@@ -53,7 +53,7 @@ impl<'m> Vmac<'m> {
             interface,
             is_v6: router.is_v6,
             vrid,
-            mac: said.mac(vrid).unwrap_or(Macvlan::virtual_mac(router.is_v6, vrid)),
+            mac: said.mac(router.is_v6, vrid).unwrap_or(Macvlan::virtual_mac(router.is_v6, vrid)),
             name: said.name,
             group: said.group,
             macvlans: Vec::new(),
@@ -167,19 +167,21 @@ impl<'m> Said<'m> {
         said
     }
 
-    fn mac(&self, vrid: u8) -> Option<Mac> {
-        given_mac(self.mac?, vrid)
+    fn mac(&self, is_v6: bool, vrid: u8) -> Option<Mac> {
+        given_mac(self.mac?, is_v6, vrid)
     }
 }
 
 /// The MAC that is given, its last byte the vrid if it has only five. The virtual MACs of the RFC
-/// aren't to be given (they belong to the vrid that they end with), and no multicast ones.
-pub(in crate::config) fn given_mac(bytes: &[u8], vrid: u8) -> Option<Mac> {
+/// aren't to be given but for the own one (they belong to the vrid that they end with), and no
+/// multicast ones.
+pub(in crate::config) fn given_mac(bytes: &[u8], is_v6: bool, vrid: u8) -> Option<Mac> {
     let mac = match *bytes {
         [a, b, c, d, e, f] => Mac([a, b, c, d, e, f]),
         [a, b, c, d, e] => Mac([a, b, c, d, e, vrid]),
         _ => return None,
     };
     let [first, ..] = mac.0;
-    (!Macvlan::is_virtual(mac) && first & 1 == 0).then_some(mac)
+    let free = !Macvlan::is_virtual(mac) || mac == Macvlan::virtual_mac(is_v6, vrid);
+    (free && first & 1 == 0).then_some(mac)
 }
