@@ -58,6 +58,8 @@ pub struct Firewall {
     options: FirewallOptions,
     wanted: BTreeSet<IpAddr>,
     blocked: BTreeSet<IpAddr>,
+    /// Whether the two differ.
+    differs: bool,
     made: bool,
     asked: Option<Asked>,
     seq: u32,
@@ -112,6 +114,7 @@ impl Firewall {
             options,
             wanted: BTreeSet::new(),
             blocked: BTreeSet::new(),
+            differs: false,
             made: false,
             asked: None,
             seq: 0,
@@ -122,11 +125,12 @@ impl Firewall {
     /// Blocks these addresses, and none else.
     pub fn block(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         self.wanted = addresses.into_iter().collect();
+        self.differs = self.wanted != self.blocked;
     }
 
     /// Whether a request is to be sent.
     pub fn has_work(&self) -> bool {
-        !self.refused && self.asked.is_none() && self.wanted != self.blocked
+        self.differs && !self.refused && self.asked.is_none()
     }
 
     /// Writes the next batch, if there is one; an answer has to be read before the next.
@@ -173,6 +177,7 @@ impl Firewall {
                 for address in asked.removed {
                     self.blocked.remove(&address);
                 }
+                self.differs = self.wanted != self.blocked;
             }
         }
         None

@@ -111,6 +111,8 @@ pub(super) struct Macvlans {
     doomed: Vec<IfIndex>,
     /// Being put into the group of the doomed, so that they can be deleted together.
     moving: usize,
+    /// Whether any are in that group already.
+    gathered: bool,
     /// Groups to be deleted.
     removals: VecDeque<u32>,
     /// In them, or being deleted; and how many there were when it began.
@@ -185,6 +187,7 @@ impl Default for Macvlans {
             asked: HashMap::new(),
             doomed: Vec::new(),
             moving: 0,
+            gathered: false,
             removals: VecDeque::new(),
             leaving: HashSet::new(),
             leftovers: 0,
@@ -318,6 +321,10 @@ impl Host {
 
     /// Asks for what the macvlan needs next; whether that was anything.
     fn take_step(&mut self, index: usize, writer: &mut Writer<'_>) -> bool {
+        if let Some(at) = self.is_right(index) {
+            self.macvlans.stage(index, Stage::Ready(at));
+            return false;
+        }
         let Some(step) = self.next_step(index) else { return false };
         let seq = self.conversation.number();
         let group = self.macvlans.group;
@@ -344,6 +351,23 @@ impl Host {
         self.macvlans.stage(index, Stage::Asked(seq));
         self.macvlans.asked.insert(seq, Asked::Step { link, was, completes });
         true
+    }
+
+    /// The macvlan, if nothing is to be asked for: what has been asked was granted, also if the
+    /// answer is lost.
+    fn is_right(&self, index: usize) -> Option<IfIndex> {
+        let wanted = self.macvlans.wanted.get(index)?;
+        let Macvlan { link, base, mac, group, .. } = wanted.macvlan;
+        let at = self.device_of(link)?;
+        let device = self.mirror.device(at)?;
+        let right = wanted.tuned == Some(at)
+            && matches!(wanted.stage, Stage::Looking)
+            && device.macvlan == Some(MODE_VEPA)
+            && device.lower == self.device_of(base)
+            && device.mac() == Some(mac)
+            && device.group == group.unwrap_or(self.macvlans.group)
+            && device.is_wanted_up();
+        right.then_some(at)
     }
 
     fn next_step(&self, index: usize) -> Option<Step> {
@@ -419,9 +443,8 @@ impl Host {
                     // Most likely it is gone already.
                     self.macvlans.leaving.remove(&at);
                 }
-                if self.macvlans.moving == 0 && !self.macvlans.leaving.is_empty() {
-                    self.macvlans.removals.push_back(self.macvlans.group | DOOMED);
-                }
+                self.macvlans.gathered |= error == 0;
+                self.macvlans.delete_gathered();
             }
             Some(Asked::Step { link, was, completes }) => {
                 let index = self.macvlans.own.get(&link).copied();
@@ -520,7 +543,13 @@ impl Host {
         if alone && all && wanted.is_empty() && asked.is_empty() {
             doomed.clear();
             removals.push_back(*group);
+            return;
         }
+        let elsewhere = *group | DOOMED;
+        let before = doomed.len();
+        doomed.retain(|&at| !in_group(at, elsewhere));
+        self.macvlans.gathered |= self.macvlans.doomed.len() < before;
+        self.macvlans.delete_gathered();
     }
 
     /// Puts macvlans into the group of the doomed.
@@ -554,6 +583,13 @@ impl Macvlans {
         }
     }
 
+    /// All of the doomed are in the group that is theirs: that is to be deleted.
+    fn delete_gathered(&mut self) {
+        if self.moving == 0 && self.doomed.is_empty() && std::mem::take(&mut self.gathered) {
+            self.removals.push_back(self.group | DOOMED);
+        }
+    }
+
     fn stage(&mut self, index: usize, stage: Stage) {
         if let Some(wanted) = self.wanted.get_mut(index) {
             wanted.stage = stage;
@@ -566,5 +602,240 @@ impl Macvlans {
         {
             self.queue.push_back(index);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::link::MacVlanMode;
+
+    use super::*;
+    use crate::base::{LinkNames, Mac};
+    use crate::kernel::model::{Kernel, OnTop, Received};
+    use crate::kernel::{Request, Socket};
+
+    const BELOW: LinkId = LinkId(0);
+    const OWN: u32 = 0x4000_0010;
+
+    struct Bench {
+        host: Host,
+        kernel: Kernel,
+        settings: Vec<Setting>,
+        removals: usize,
+    }
+
+    /// The macvlan `vrrp.N` on `eth0`.
+    fn macvlan(n: u8) -> Macvlan {
+        let mac = Macvlan::virtual_mac(false, n);
+        Macvlan { link: LinkId(n.into()), base: BELOW, mac, ipv6: false, group: None }
+    }
+
+    impl Bench {
+        /// `eth0` exists; `vrrp.1` to `vrrp.40` are names that are watched.
+        fn new(prepare: impl FnOnce(&mut Kernel)) -> Self {
+            let mut names = LinkNames::default();
+            names.intern("eth0");
+            for n in 1..=40 {
+                names.intern(&format!("vrrp.{n}"));
+            }
+            let mut host = Host::new(&names);
+            host.set_macvlan_group(OWN);
+            let mut kernel = Kernel::new(10_000, 10_000);
+            kernel.create("eth0");
+            prepare(&mut kernel);
+            let mut bench = Bench { host, kernel, settings: Vec::new(), removals: 0 };
+            assert!(bench.settle().contains(&Fact::Synchronised));
+            bench
+        }
+
+        fn send(&mut self) -> bool {
+            let mut buffer = [0; Host::REQUEST_BUFFER];
+            let request = self.host.next_request(&mut buffer);
+            self.settings.extend(std::iter::from_fn(|| self.host.next_setting()));
+            let Some(Request { to, len }) = request else {
+                let Some(len) = self.host.next_removal(&mut buffer) else { return false };
+                self.removals += 1;
+                // The thread that sends it has a socket of its own; here it may be ours, whose
+                // answers to it are nobody's.
+                self.kernel.send_command(&buffer[..len]);
+                return true;
+            };
+            match to {
+                Socket::Command => self.kernel.send_command(&buffer[..len]),
+                Socket::Monitor => self.kernel.send_monitor(&buffer[..len]),
+            }
+            true
+        }
+
+        fn read_command(&mut self) -> bool {
+            match self.kernel.receive_command() {
+                Some(Received::Datagram(bytes)) => self.host.on_command(&bytes),
+                Some(Received::Overrun) => self.host.on_command_lost(),
+                None => return false,
+            }
+            true
+        }
+
+        fn read_monitor(&mut self) -> bool {
+            match self.kernel.receive_monitor() {
+                Some(Received::Datagram(bytes)) => self.host.on_monitor(&bytes),
+                Some(Received::Overrun) => self.host.on_monitor_overrun(),
+                None => return false,
+            }
+            true
+        }
+
+        fn settle(&mut self) -> Vec<Fact> {
+            while [self.send(), self.read_command(), self.read_monitor()] != [false; 3] {}
+            std::iter::from_fn(|| self.host.next_fact()).collect()
+        }
+
+        /// The macvlans that there are: number, group, whether up.
+        fn there(&self) -> Vec<(u8, u32, bool)> {
+            let macvlans = self.kernel.devices.values().filter(|it| it.macvlan.is_some());
+            macvlans.map(|it| (it.macvlan.as_ref().unwrap().mac[5], it.group, it.up)).collect()
+        }
+    }
+
+    fn premade(kernel: &mut Kernel, name: &str, last: u8, group: u32) {
+        kernel.create(name);
+        let (lower, at) = (kernel.find("eth0").unwrap(), kernel.find(name).unwrap());
+        let device = kernel.devices.get_mut(&at).unwrap();
+        let mac = Macvlan::virtual_mac(false, last).0.to_vec();
+        device.macvlan = Some(OnTop { lower, mac, mode: MacVlanMode::Private });
+        device.group = group;
+        kernel.set_up(name, false);
+    }
+
+    #[test]
+    fn they_are_made_up_and_tuned_once_and_removed_by_one_request() {
+        let mut bench = Bench::new(|_| {});
+        let all: Vec<Macvlan> = (1..=40).map(macvlan).collect();
+        bench.host.want_macvlans(&all);
+        assert!(!bench.host.macvlans_settled());
+        bench.settle();
+        assert!(bench.host.macvlans_settled());
+        assert_eq!(bench.there(), (1..=40).map(|n| (n, OWN, true)).collect::<Vec<_>>());
+        assert_eq!(bench.settings.len(), 40 * FOR_IPV4.len() + BELOW_SETTINGS);
+        let first = &bench.settings[0];
+        assert_eq!(
+            (&*first.interface, first.name, first.borrowed),
+            ("vrrp.1", "disable_ipv6", false)
+        );
+        let requests = bench.host.counters().requests;
+        assert_eq!(requests, 80);
+
+        // Nothing about them is new.
+        bench.host.want_macvlans(&all);
+        bench.settle();
+        assert_eq!(bench.host.counters().requests, requests);
+
+        bench.host.want_macvlans([]);
+        bench.settle();
+        assert!(bench.host.macvlans_gone() && bench.there().is_empty());
+        assert_eq!((bench.removals, bench.host.counters().requests), (1, requests));
+    }
+
+    const BELOW_SETTINGS: usize = super::BELOW.len();
+
+    #[test]
+    fn some_of_them_are_removed_by_a_group_of_their_own() {
+        let mut bench = Bench::new(|_| {});
+        let all: Vec<Macvlan> = (1..=9).map(macvlan).collect();
+        bench.host.want_macvlans(&all);
+        bench.settle();
+        bench.host.want_macvlans(&all[..4]);
+        bench.settle();
+        assert_eq!(bench.there(), (1..=4).map(|n| (n, OWN, true)).collect::<Vec<_>>());
+        assert_eq!(bench.removals, 1);
+        // Somebody puts another interface into our group: that is not ours to delete.
+        bench.kernel.create("other");
+        let other = bench.kernel.find("other").unwrap();
+        bench.kernel.devices.get_mut(&other).unwrap().group = OWN;
+        bench.kernel.set_up("other", false);
+        bench.settle();
+        bench.host.want_macvlans([]);
+        bench.settle();
+        assert_eq!(bench.there(), []);
+        assert!(bench.kernel.find("other").is_some());
+    }
+
+    #[test]
+    fn what_is_right_is_used_what_is_ours_and_wrong_replaced_and_leftovers_go() {
+        let mut bench = Bench::new(|kernel| {
+            premade(kernel, "vrrp.1", 1, 0);
+            premade(kernel, "vrrp.2", 77, OWN);
+            premade(kernel, "vrrp.3", 3, OWN);
+            premade(kernel, "old", 4, OWN | 1);
+            premade(kernel, "theirs", 5, 0);
+        });
+        let kept = bench.kernel.find("vrrp.1");
+        bench.host.want_macvlans(&[macvlan(1), macvlan(2)]);
+        let facts = bench.settle();
+        assert!(facts.contains(&Fact::MacvlansRemoved { removed: 2 }), "{facts:?}");
+        assert_eq!(bench.kernel.find("vrrp.1"), kept);
+        assert!(bench.kernel.find("vrrp.3").is_none() && bench.kernel.find("old").is_none());
+        let mut there = bench.there();
+        there.sort_unstable();
+        assert_eq!(there, [(1, OWN, true), (2, OWN, true), (5, 0, false)]);
+        let modes = bench.kernel.devices.values().filter(|it| it.group == OWN);
+        assert!(modes.clone().all(|it| it.macvlan.as_ref().unwrap().mode == MacVlanMode::Vepa));
+    }
+
+    #[test]
+    fn a_name_that_somebody_has_is_refused_until_it_is_free() {
+        let mut bench = Bench::new(|kernel| kernel.create("vrrp.1"));
+        bench.host.want_macvlans(&[macvlan(1)]);
+        let facts = bench.settle();
+        assert!(facts.contains(&Fact::MacvlanRefused { link: LinkId(1), error: libc::EEXIST }));
+        assert!(bench.host.macvlans_settled());
+        bench.kernel.delete("vrrp.1");
+        bench.settle();
+        assert_eq!(bench.there(), [(1, OWN, true)]);
+    }
+
+    #[test]
+    fn they_come_back_with_the_interface_below() {
+        let mut bench = Bench::new(|_| {});
+        bench.host.want_macvlans(&[macvlan(1), macvlan(2)]);
+        bench.settle();
+        bench.kernel.delete("eth0");
+        bench.settle();
+        assert!(bench.there().is_empty());
+        assert!(bench.host.macvlans_settled(), "nothing can be done");
+        bench.settings.clear();
+        bench.kernel.create("eth0");
+        bench.settle();
+        assert_eq!(bench.there(), [(1, OWN, true), (2, OWN, true)]);
+        assert_eq!(bench.settings.len(), 2 * FOR_IPV4.len() + BELOW_SETTINGS);
+        // And when somebody deletes one.
+        bench.kernel.delete("vrrp.2");
+        bench.settle();
+        assert_eq!(bench.there(), [(1, OWN, true), (2, OWN, true)]);
+    }
+
+    /// Answers and events are lost: a dump tells what became of it all.
+    #[test]
+    fn lost_answers_and_events_are_made_good_by_a_dump() {
+        for (monitor, command) in [(10_000, 3), (3, 10_000), (3, 3)] {
+            let mut bench = Bench::new(|_| {});
+            bench.kernel.set_capacity(monitor, command);
+            let all: Vec<Macvlan> = (1..=40).map(macvlan).collect();
+            bench.host.want_macvlans(&all);
+            bench.settle();
+            assert!(bench.host.macvlans_settled(), "{monitor} {command}");
+            assert_eq!(bench.there().iter().filter(|it| it.2).count(), 40);
+            bench.host.want_macvlans(&all[..1]);
+            bench.settle();
+            assert!(bench.host.macvlans_gone(), "{monitor} {command}");
+            assert_eq!(bench.there(), [(1, OWN, true)]);
+        }
+    }
+
+    #[test]
+    fn virtual_macs_are_those_of_the_rfc() {
+        assert_eq!(macvlan(51).mac, Mac([0, 0, 0x5e, 0, 1, 51]));
+        assert_eq!(Macvlan::virtual_mac(true, 51), Mac([0, 0, 0x5e, 0, 2, 51]));
+        assert!(!Macvlan::is_virtual(Mac([0, 0, 0x5e, 0, 3, 1])));
     }
 }
