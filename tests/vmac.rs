@@ -46,7 +46,7 @@ fn instance(name: &str, vrid: u8, priority: u8, words: &str, addresses: &[&str])
 }
 
 fn vmac(priority: u8) -> String {
-    instance("VI_1", 51, priority, "use_vmac", &["10.9.0.50/24", "10.9.0.51/24"])
+    instance("VI_1", 51, priority, "use_vmac", &["10.9.0.50/24", "10.9.0.51/32"])
 }
 
 /// The link, as `ip -details -json` has it; `Null` if there is none.
@@ -239,6 +239,16 @@ fn a_backup_is_silent() {
         assert_ne!(source(&frame), VIRTUAL, "{frame:?}");
     }
     assert_eq!(viprd.state(), "BACKUP");
+    viprd.stop();
+
+    // As Active the same is forwarded.
+    let viprd = Viprd::start(&site, "r", &vmac(100));
+    viprd.becomes("MASTER");
+    eventually("the address", || site.address("r", "vrrp.51", "10.9.0.50"));
+    wire.send(&udp(virtual_mac, [10, 8, 0, 9]));
+    eventually("what is for the virtual MAC is forwarded", || {
+        (forwarded().count() == 2).then_some(())
+    });
 }
 
 fn ethernet(to: [u8; 6], from: [u8; 6], kind: [u8; 2]) -> Vec<u8> {
