@@ -135,6 +135,8 @@ fn what_is_sent_has_the_virtual_mac_and_nothing_stays_behind() {
     for address in ["10.9.0.50", "10.9.0.51"] {
         assert_eq!(neighbour(&site, "n", address).as_deref(), Some(VIRTUAL));
     }
+    // Only one of the two interfaces answers for the router's own address.
+    site.ip("n", "neighbour flush all");
     assert!(pings(&site, "n", "10.9.0.1"));
     assert_eq!(neighbour(&site, "n", "10.9.0.1").as_deref(), Some(BELOW));
     assert_eq!(setting(&site, "r", "eth0", "arp_ignore"), "1");
@@ -196,7 +198,18 @@ fn a_backup_is_silent() {
     site.ip("n", "address add 10.9.0.2/24 brd 10.9.0.255 dev eth0");
     site.ip("r", "address add 10.8.0.1/24 brd 10.8.0.255 dev eth1");
     site.ip("r", "neighbour add 10.8.0.9 lladdr 02:00:00:00:00:09 dev eth1");
-    site.inside("r", || fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root"));
+    // A router of IPv6, too, which would join all-routers wherever it can.
+    site.inside("r", || {
+        for (name, value) in [
+            ("ipv4/ip_forward", "1"),
+            ("ipv6/conf/all/disable_ipv6", "0"),
+            ("ipv6/conf/default/disable_ipv6", "0"),
+            ("ipv6/conf/all/forwarding", "1"),
+        ] {
+            fs::write(format!("/proc/sys/net/{name}"), value).expect("root");
+        }
+    });
+    let (tap, beyond) = (Tap::on(&site, "n"), Tap::on(&site, "f"));
     let quiet = vmac(100).replace("advert_int 0.1", "advert_int 20");
     let viprd = Viprd::start(&site, "r", &quiet);
     viprd.becomes("BACKUP");
@@ -207,7 +220,6 @@ fn a_backup_is_silent() {
         Some(true)
     );
 
-    let (tap, beyond) = (Tap::on(&site, "n"), Tap::on(&site, "f"));
     let wire = Sender::on(&site, "n", "eth0");
     let virtual_mac = [0, 0, 0x5e, 0, 1, 0x33];
     // Who has …? From a host, and from the Active with the virtual MAC.
@@ -230,7 +242,7 @@ fn a_backup_is_silent() {
         beyond.frames().into_iter().filter(|frame| frame.bytes.get(30..34) == Some(&[10, 8, 0, 9]))
     };
     eventually("what is for the router is forwarded", || forwarded().next());
-    sleep(Duration::from_millis(500));
+    sleep(Duration::from_millis(1500));
     assert_eq!(forwarded().count(), 1, "and what is for the virtual MAC is not");
     for answer in answers() {
         assert_eq!(answer.bytes.get(28..32), Some(&[10, 9, 0, 1][..]), "{answer:?}");

@@ -13,7 +13,7 @@
 //!   interface below hears everything, nothing is joined on the macvlan, and nothing is cloned to
 //!   it but broadcasts. What it sends goes to the wire in both modes.
 //! * **`arp_ignore` 1 on both**: each answers for the addresses that it bears itself. Without it
-//!   the macvlan of a Backup answers for the host's own address with the virtual MAC, and the
+//!   the macvlan of an Active answers for the host's own address with the virtual MAC, and the
 //!   interface below for the virtual addresses with its own.
 //! * **`arp_announce` 2 below**: answers from a virtual address leave by the interface below; the
 //!   ARP request that this may need would tell the neighbour that interface's MAC for the virtual
