@@ -166,7 +166,7 @@ fn vmac_xmit_base_leaves_adverts_their_own_mac() {
     }
     let site = Site::pair();
     let tap = Tap::on(&site, "n");
-    let words = "use_vmac wan9 group 7\n  vmac_xmit_base";
+    let words = "use_vmac wan9 group 7\n  vmac_xmit_base\n  no_accept";
     let viprd =
         Viprd::start(&site, "r", &instance("VI_1", 51, 150, words, &["10.9.0.50/24 dev eth0"]));
     viprd.becomes("MASTER");
@@ -180,6 +180,7 @@ fn vmac_xmit_base_leaves_adverts_their_own_mac() {
             assert_eq!(source(&frame), VIRTUAL);
         }
     }
+    assert!(!pings(&site, "n", "10.9.0.50"), "no_accept");
     viprd.stop();
     assert_eq!(macvlans(&site, "r"), [""; 0]);
 }
@@ -348,7 +349,7 @@ fn accept_mode_is_as_configured() {
         configuration += &instance(&name, vrid, *priority, &format!("{state}{words}"), &[&address]);
     }
     let site = Site::pair();
-    let viprd = Viprd::start(&site, "r", &configuration);
+    let viprd = Viprd::start_with(&site, "r", &configuration, &["--io", "epoll"]);
     viprd.becomes("MASTER");
     let address = |number: usize| format!("10.9.0.{}", number + 51);
     for (number, (words, priority, taken)) in cases.iter().enumerate() {

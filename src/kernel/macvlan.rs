@@ -115,9 +115,9 @@ pub(super) struct Macvlans {
     gathered: bool,
     /// Groups to be deleted.
     removals: VecDeque<u32>,
-    /// In them, or being deleted; and how many there were when it began.
+    /// Those that were doomed and that the mirror still shows.
     leaving: HashSet<IfIndex>,
-    /// How many leftovers of an earlier run are among them.
+    /// How many leftovers of an earlier run are among them, until that has been told.
     leftovers: u32,
     /// Whether leftovers have been looked for.
     swept: bool,
@@ -142,8 +142,8 @@ enum Stage {
     Granted(Option<IfIndex>),
     /// It was refused while the interface below and the macvlan were these.
     Refused { below: Option<IfIndex>, at: Option<IfIndex> },
-    /// It is there, and as it should be.
-    Ready(IfIndex),
+    /// It is there, on top of that interface, and as it should be.
+    Ready { at: IfIndex, below: Option<IfIndex> },
 }
 
 /// What an answer is about.
@@ -247,7 +247,9 @@ impl Host {
     /// Whether all that are wanted are there, can't be made, or wait for the interface below.
     pub fn macvlans_settled(&self) -> bool {
         self.macvlans.wanted.iter().all(|wanted| match wanted.stage {
-            Stage::Ready(at) => self.mirror.device(at).is_none_or(|device| device.is_wanted_up()),
+            Stage::Ready { at, .. } => {
+                self.mirror.device(at).is_none_or(|device| device.is_wanted_up())
+            }
             Stage::Refused { .. } => true,
             Stage::Looking => !wanted.queued && self.device_of(wanted.macvlan.base).is_none(),
             Stage::Asked(_) | Stage::Granted(_) => false,
@@ -322,7 +324,7 @@ impl Host {
     /// Asks for what the macvlan needs next; whether that was anything.
     fn take_step(&mut self, index: usize, writer: &mut Writer<'_>) -> bool {
         if let Some(at) = self.is_right(index) {
-            self.macvlans.stage(index, Stage::Ready(at));
+            self.ready(index, at);
             return false;
         }
         let Some(step) = self.next_step(index) else { return false };
@@ -382,7 +384,11 @@ impl Host {
             {
                 return None;
             }
-            Stage::Ready(ready) if at == Some(ready) => return None,
+            Stage::Ready { at: ready, below: on }
+                if at == Some(ready) && (below.is_none() || below == on) =>
+            {
+                return None;
+            }
             _ => {}
         }
         let below = below?;
@@ -423,6 +429,11 @@ impl Host {
         }
     }
 
+    fn ready(&mut self, index: usize, at: IfIndex) {
+        let below = self.mirror.device(at).and_then(|device| device.lower);
+        self.macvlans.stage(index, Stage::Ready { at, below });
+    }
+
     fn refuse(&mut self, index: usize, error: i32) {
         let Some(wanted) = self.macvlans.wanted.get(index) else { return };
         let Macvlan { link, base, .. } = wanted.macvlan;
@@ -456,7 +467,7 @@ impl Host {
                     return true;
                 };
                 match (error, was) {
-                    (0, Some(at)) if completes => self.macvlans.stage(index, Stage::Ready(at)),
+                    (0, Some(at)) if completes => self.ready(index, at),
                     (0, was) => self.macvlans.stage(index, Stage::Granted(was)),
                     (error, _) => {
                         self.counters.refusals += 1;
@@ -808,6 +819,16 @@ mod tests {
         bench.settle();
         assert_eq!(bench.there(), [(1, OWN, true), (2, OWN, true)]);
         assert_eq!(bench.settings.len(), 2 * FOR_IPV4.len() + BELOW_SETTINGS);
+        // Another interface bears its name: they move there.
+        bench.kernel.rename("eth0", "old");
+        bench.settle();
+        assert_eq!(bench.there(), [(1, OWN, true), (2, OWN, true)], "they wait");
+        bench.kernel.create("eth0");
+        bench.settle();
+        assert_eq!(bench.there(), [(1, OWN, true), (2, OWN, true)]);
+        let below = bench.kernel.find("eth0").unwrap();
+        let all = bench.kernel.devices.values().filter_map(|it| it.macvlan.as_ref());
+        assert!(all.clone().all(|it| it.lower == below));
         // And when somebody deletes one.
         bench.kernel.delete("vrrp.2");
         bench.settle();
