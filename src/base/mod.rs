@@ -11,8 +11,8 @@ mod ids;
 mod macvlan;
 mod time;
 
-pub use address::{Label, Mac, Scope, VirtualAddress};
-pub use facts::{LinkChange, LinkFacts};
+pub use address::{Family, Label, Mac, Scope, VirtualAddress};
+pub use facts::{LinkChange, LinkFacts, LinkLocal};
 pub use histogram::{Bucket, Histogram};
 pub use ids::{IfIndex, LinkId, LinkNames, RouterId, Vrid};
 pub use macvlan::Macvlan;

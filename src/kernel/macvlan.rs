@@ -299,6 +299,12 @@ impl Host {
         self.macvlans.own.contains_key(&link)
     }
 
+    /// Whether an interface is a macvlan of ours, or of another VRRP daemon: it has a virtual MAC.
+    pub(super) fn is_for_virtual_mac(&self, device: &Device) -> bool {
+        let ours = device.group & !DOOMED == self.macvlans.group;
+        device.macvlan.is_some() && (ours || device.mac().is_some_and(Macvlan::is_virtual))
+    }
+
     fn device_of(&self, link: LinkId) -> Option<IfIndex> {
         self.links.get(link.index())?.device
     }

@@ -7,22 +7,30 @@
 mod change;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::action::{Action, Cause, Notice};
 use super::counters::{RouterCounters, UnattributedCounters, refusal_counter};
 use super::latency::{self, Latency, Overdue};
 use super::links::Links;
-use super::params::{self, Preempt, RouterParams};
+use super::params::{self, Judgement, Preempt, RouterParams};
 use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
 use super::rules::{self, Decision, Input, Rank};
 use super::wheel::Wheel;
-use crate::base::{IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress, Vrid};
+use crate::base::{
+    Family, IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress, Vrid,
+};
 use crate::wire::{Advert, Refusal, Version};
 
 /// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
 const GRID: Span = Span::from_millis(10);
+
+/// So many routers that become Active in the same moment share a point of the grid; the next so many
+/// take the point before it, back to half their interval. A wake-up costs as much as five adverts,
+/// which these pay for; thousands in one turn would take as long as a point of the grid, and the
+/// last of them would be as late as the turn is slow.
+const TOGETHER: usize = 32;
 
 /// Room for wishes at the start: what one busy turn of adverts leaves. A takeover of thousands makes
 /// it grow, once.
@@ -31,6 +39,12 @@ const ACTIONS: usize = 512;
 /// Losing adverts are always answered, but with gratuitous ARPs only once in this time, so that a
 /// hostile sender can't make us flood the link.
 const CONTEST_QUIET: Span = Span::from_secs(1);
+
+/// How much earlier than an interval after it became Active a router's next advert is due.
+fn place_of(id: RouterId, interval: Span) -> Span {
+    let points = interval.as_nanos() / (2 * GRID.as_nanos());
+    GRID.times((id.index() / TOGETHER) as u64 % points.max(1))
+}
 
 /// The protocol, for every virtual router at once. See the module's text.
 #[derive(Debug)]
@@ -60,7 +74,7 @@ struct Details {
     /// Interfaces it depends on besides its own.
     others: Box<[LinkId]>,
     /// The addresses it advertises, as adverts list them.
-    advertised: Box<[[u8; 4]]>,
+    advertised: Box<[u8]>,
     counters: RouterCounters,
     since: Instant,
     cause: Cause,
@@ -92,7 +106,7 @@ pub struct RouterView<'a> {
     /// When the last advert was accepted (Backup) or sent (Active).
     pub last_advert: Option<Instant>,
     /// Who is Active: the one it follows, or itself.
-    pub active: Option<Ipv4Addr>,
+    pub active: Option<IpAddr>,
     /// When it will act unless something happens: take over, or advertise.
     pub deadline: Instant,
     /// What has been counted.
@@ -136,12 +150,7 @@ impl Engine {
     /// Lets a router hear its adverts and its interfaces' changes.
     fn connect(&mut self, id: RouterId) {
         let details = &self.details[id.index()];
-        let params = &details.params;
-        self.links.carry(params.link, params.vrid, id);
-        for macvlan in params.macvlans.iter().filter(|macvlan| macvlan.base == params.link) {
-            // Where the kernel hands what has its MAC as source to it alone, they arrive there.
-            self.links.carry(macvlan.link, params.vrid, id);
-        }
+        self.links.carry(&details.params, id);
         self.links.depend(details.params.link, id);
         for &link in &details.others {
             self.links.depend(link, id);
@@ -212,8 +221,12 @@ impl Engine {
                 let input = Input::Startup { owner: self.owner(id) };
                 self.step(now, id, input, Cause::FaultEnded);
             }
-            (State::Initialize { .. }, fault) => {
-                self.routers[id.index()].state = State::Initialize { fault };
+            (before @ State::Initialize { .. }, fault) => {
+                let state = State::Initialize { fault };
+                if let Some(fault) = fault.filter(|_| state.name() != before.name()) {
+                    return self.enter(now, id, state, Cause::Fault(fault));
+                }
+                self.routers[id.index()].state = state;
                 if let Some(fault) = fault {
                     self.details[id.index()].cause = Cause::Fault(fault);
                 }
@@ -230,13 +243,16 @@ impl Engine {
     /// The other checks of RFC 9568 section 7.1 are made here, in its order. Usually all that
     /// follows is that one deadline moves.
     pub fn on_advert(&mut self, now: Instant, ifindex: IfIndex, advert: &Advert<'_>) {
-        let Some(id) = self.links.router(ifindex, advert.vrid) else {
+        let Some(id) = self.links.router(ifindex, advert.family(), advert.vrid) else {
             self.unattributed.vrid_errors += 1;
             return;
         };
         let router = &self.routers[id.index()];
         // Without an address of its own it is in Initialize, where every rank is ignored alike.
-        let own_address = self.links.primary_ipv4(router.link).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let own_address = self.own_address(router).unwrap_or(match router.family {
+            Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+        });
         let check = self.details[id.index()].check(router, own_address, advert);
         if let Some((notice, verdict)) = check {
             self.notice(id, notice);
@@ -259,9 +275,16 @@ impl Engine {
         }
     }
 
-    /// A packet arrived on `ifindex` that [`Advert::parse`] refused. It is counted, nothing else.
-    pub fn on_malformed(&mut self, ifindex: IfIndex, refusal: Refusal, vrid: Option<Vrid>) {
-        let id = vrid.and_then(|vrid| self.links.router(ifindex, vrid.get()));
+    /// A packet of `family` arrived on `ifindex` that [`Advert::parse`] refused. It is counted,
+    /// nothing else.
+    pub fn on_malformed(
+        &mut self,
+        ifindex: IfIndex,
+        family: Family,
+        refusal: Refusal,
+        vrid: Option<Vrid>,
+    ) {
+        let id = vrid.and_then(|vrid| self.links.router(ifindex, family, vrid.get()));
         let router = id.map(|id| &mut self.details[id.index()].counters);
         *refusal_counter(refusal, router, &mut self.unattributed) += 1;
     }
@@ -316,6 +339,19 @@ impl Engine {
         self.timers.next_deadline().min(self.garps.next_deadline())
     }
 
+    /// The next deadline, if it is a Backup's: when it is to take over unless an advert arrives.
+    pub fn next_takeover(&mut self) -> Option<Instant> {
+        let router = self.timers.next_timer()?;
+        let State::Backup(_) = self.routers[router].state else { return None };
+        let deadline = self.timers.next_deadline();
+        (deadline < self.garps.next_deadline()).then_some(deadline)
+    }
+
+    /// Looks for the next deadline anew: adverts that came meanwhile may have moved it.
+    pub fn look_again(&mut self) {
+        self.timers.look_again();
+    }
+
     /// The next wish, oldest first.
     pub fn next_action(&mut self) -> Option<Action> {
         let action = self.actions.pop_front();
@@ -354,7 +390,7 @@ impl Engine {
         let active = match &router.state {
             State::Initialize { .. } => None,
             State::Backup(backup) => backup.active.map(|(address, _)| address),
-            State::Active(_) => self.links.primary_ipv4(router.link),
+            State::Active(_) => self.own_address(router),
         };
         RouterView {
             id,
@@ -432,7 +468,7 @@ impl Engine {
             }
             Decision::Resign => {
                 self.timers.cancel(id.index());
-                if self.links.can_send(router.link) {
+                if self.links.can_send(&self.details[id.index()].params) {
                     self.advertise(now, id, 0);
                 }
                 self.enter(now, id, State::Initialize { fault: cause.fault() }, cause);
@@ -517,7 +553,7 @@ impl Engine {
         }
     }
 
-    fn await_skew(&mut self, now: Instant, id: RouterId, source: Ipv4Addr) {
+    fn await_skew(&mut self, now: Instant, id: RouterId, source: IpAddr) {
         let router = &mut self.routers[id.index()];
         let State::Backup(backup) = &mut router.state else { return };
         backup.active = None;
@@ -591,11 +627,13 @@ impl Engine {
         }
     }
 
-    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long.
+    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long; of
+    /// more than [`TOGETHER`] routers some are earlier, by half an interval at most.
     fn start_adver_timer(&mut self, now: Instant, id: RouterId) {
         let router = &mut self.routers[id.index()];
         let State::Active(active) = &mut router.state else { return };
-        active.next_advert = (now + router.interval.span()).round_down(GRID);
+        let interval = router.interval.span();
+        active.next_advert = ((now + interval) - place_of(id, interval)).round_down(GRID);
         self.timers.set(id.index(), active.next_advert);
     }
 
@@ -668,7 +706,13 @@ impl Engine {
 
     fn fault(&self, id: RouterId) -> Option<Fault> {
         let details = &self.details[id.index()];
-        self.links.fault(details.params.link, &details.others)
+        self.links.fault(&details.params, &details.others)
+    }
+
+    /// The address that a router's adverts come from.
+    #[inline]
+    fn own_address(&self, router: &Router) -> Option<IpAddr> {
+        router.source.or_else(|| self.links.own_address(router.link, router.family))
     }
 
     fn timeout_cause(&self, id: RouterId) -> Cause {
@@ -696,13 +740,17 @@ impl Details {
                 others.push(link);
             }
         }
-        let advertised = params.addresses.iter().filter_map(|address| match address.ip {
-            IpAddr::V4(ip) => Some(ip.octets()),
-            IpAddr::V6(_) => None,
-        });
+        let mut advertised = Vec::new();
+        for address in &params.addresses {
+            match (params.transport.family, address.ip) {
+                (Family::Ipv4, IpAddr::V4(ip)) => advertised.extend(ip.octets()),
+                (Family::Ipv6, IpAddr::V6(ip)) => advertised.extend(ip.octets()),
+                _ => {}
+            }
+        }
         Details {
             others: others.into(),
-            advertised: advertised.collect(),
+            advertised: advertised.into(),
             counters: RouterCounters::default(),
             since: Instant::ZERO,
             cause: Cause::Startup,
@@ -721,11 +769,28 @@ impl Details {
     fn check(
         &mut self,
         router: &Router,
-        own_address: Ipv4Addr,
+        own_address: IpAddr,
         advert: &Advert<'_>,
     ) -> Option<(Notice, Verdict)> {
         let source = advert.source;
         let counters = &mut self.counters;
+        let unicast = self.params.transport.unicast.as_ref();
+        if unicast.is_some() == advert.destination.is_multicast() {
+            counters.destination_errors += 1;
+            let destination = advert.destination;
+            return Some((Notice::OtherDestination { source, destination }, Verdict::Drop));
+        }
+        match unicast.map_or(Judgement::Welcome, |unicast| unicast.judge(source, advert.ttl)) {
+            Judgement::Welcome => {}
+            Judgement::Stranger => {
+                counters.peer_errors += 1;
+                return Some((Notice::Stranger { source }, Verdict::Drop));
+            }
+            Judgement::WrongTtl => {
+                counters.ip_ttl_errors += 1;
+                return Some((Notice::WrongTtl { source, ttl: advert.ttl }, Verdict::Drop));
+            }
+        }
         if advert.version != router.version {
             counters.version_errors += 1;
             return Some((Notice::OtherVersion { source }, Verdict::Drop));
@@ -754,7 +819,7 @@ impl Details {
                 (Version::V3, Some(_)) => kept = Some(notice),
             }
         }
-        if *advert.addresses != *self.advertised {
+        if advert.addresses.bytes() != &*self.advertised {
             counters.address_list_errors += 1;
             let theirs = advert.addresses.len() as u8;
             kept.get_or_insert(Notice::AddressesDiffer { source, theirs });

@@ -69,11 +69,8 @@ impl Engine {
         let details = &mut self.details[id.index()];
         details.removed = true;
         let params = &details.params;
-        self.links.release(params.link, params.vrid, id);
+        self.links.release(params, id);
         self.links.let_go(params.link, id);
-        for macvlan in &params.macvlans {
-            self.links.release(macvlan.link, params.vrid, id);
-        }
         for &link in &details.others {
             self.links.let_go(link, id);
         }
