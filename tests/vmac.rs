@@ -666,3 +666,192 @@ fn two_hundred_and_fifty_in_one_namespace() {
     println!("250 stopped and removed in {:?}", began.elapsed());
     assert_eq!(macvlans(&site, "n"), [""; 0]);
 }
+
+/// Hosts with IPv6 on both ends of the wire; `r` is a router of IPv6, which would join all-routers
+/// wherever it can and forward whatever reaches it.
+fn six() -> Site {
+    let site = Site::pair_with_ipv6();
+    site.inside("r", || fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")).expect("root");
+    for (host, ip) in [("r", LOCAL), ("n", "fe80::ff:fe00:2")] {
+        eventually("an address that is not tentative", || {
+            let address = site.ipv6_address(host, "eth0", ip)?;
+            (address["tentative"] != true).then_some(())
+        });
+    }
+    site.ip("n", "address add 2001:db8::2/64 dev eth0 nodad");
+    site
+}
+
+/// The virtual MAC of vrid 51 over IPv6, and the link-local address of the interface below.
+const VIRTUAL6: &str = "00:00:5e:00:02:33";
+const LOCAL: &str = "fe80::ff:fe00:1";
+
+fn vmac6(priority: u8, words: &str) -> String {
+    let addresses = ["fe80::50/64", "2001:db8::50/64"];
+    instance("VI_1", 51, priority, &format!("use_vmac\n  {words}"), &addresses)
+}
+
+#[test]
+fn over_ipv6_what_is_sent_has_the_virtual_mac_and_nothing_stays_behind() {
+    if !able(&["tshark"]) {
+        return;
+    }
+    let site = six();
+    let tap = Tap::on(&site, "n");
+    let viprd = Viprd::start(&site, "r", &vmac6(150, ""));
+    viprd.becomes("MASTER");
+    for ip in ["fe80::50", "2001:db8::50"] {
+        eventually("an address", || site.ipv6_address("r", "vrrp6.51", ip));
+        assert_eq!(site.ipv6_address("r", "eth0", ip), None);
+    }
+    assert_eq!(site.ipv6_addresses("r", "vrrp6.51").len(), 2, "and none of its own");
+    assert_eq!(link(&site, "r", "vrrp6.51")["address"], VIRTUAL6);
+    assert_eq!(viprd.status()["master"], LOCAL);
+    eventually("announcements", || {
+        let frames = tap.frames();
+        let announced = frames.iter().filter(|frame| frame.is_neighbour_advertisement());
+        (announced.count() >= 10).then_some(())
+    });
+    // What the neighbour has learnt, and what it is answered when it asks.
+    for flush in [false, true] {
+        for (target, ip) in [("2001:db8::50", "2001:db8::50"), ("fe80::50%eth0", "fe80::50")] {
+            if flush {
+                site.ip("n", "neighbour flush all");
+            }
+            assert!(pings(&site, "n", target), "{target}");
+            assert_eq!(neighbour(&site, "n", ip).as_deref(), Some(VIRTUAL6));
+        }
+    }
+    assert!(pings(&site, "n", &format!("{LOCAL}%eth0")));
+    assert_eq!(neighbour(&site, "n", LOCAL).as_deref(), Some(BELOW));
+
+    viprd.stop();
+    eventually("priority 0", || (tap.adverts().last()?.priority() == Some(0)).then_some(()));
+    assert_eq!(macvlans(&site, "r"), [""; 0]);
+    let fields = [
+        "eth.src",
+        "ipv6.src",
+        "vrrp.virt_rtr_id",
+        "icmpv6.nd.na.target_address",
+        "icmpv6.opt.linkaddr",
+        "icmpv6.type",
+    ];
+    let mut adverts = 0;
+    for frame in shark::read(&site, &tap.frames(), &fields) {
+        if frame["vrrp.virt_rtr_id"] == "51" {
+            adverts += 1;
+            assert_eq!((&*frame["eth.src"], &*frame["ipv6.src"]), (VIRTUAL6, LOCAL));
+        } else if matches!(&*frame["icmpv6.nd.na.target_address"], "fe80::50" | "2001:db8::50") {
+            assert_eq!(frame["eth.src"], VIRTUAL6);
+            assert!(["", VIRTUAL6].contains(&&*frame["icmpv6.opt.linkaddr"]), "{frame:?}");
+        }
+    }
+    assert!(adverts > 5, "{adverts}");
+}
+
+/// Not even that it listens to all routers does a Backup tell with the virtual MAC, and having been
+/// Active it does not say farewell with it.
+#[test]
+fn over_ipv6_a_backup_is_silent() {
+    if !able(&[]) {
+        return;
+    }
+    let site = six();
+    site.ip("r", "link add beyond type dummy");
+    site.ip("r", "link set beyond up");
+    let viprd = Viprd::start(&site, "r", &vmac6(100, ""));
+    viprd.becomes("MASTER");
+    eventually("the addresses", || site.ipv6_address("r", "vrrp6.51", "2001:db8::50"));
+    let shut = || {
+        let path = "/proc/sys/net/ipv6/conf/vrrp6.51/disable_ipv6";
+        site.inside("r", || fs::read_to_string(path)).unwrap_or_default().trim() == "1"
+    };
+    assert!(!shut());
+    let wire = Sender::on(&site, "n", "eth0");
+    let tap = Tap::on(&site, "n");
+    wire.send(&better());
+    viprd.becomes("BACKUP");
+    eventually("the addresses' end", || {
+        site.ipv6_addresses("r", "vrrp6.51").is_empty().then_some(())
+    });
+    assert!(shut());
+    tap.clear();
+    sleep(Duration::from_secs(2));
+    assert_eq!(viprd.state(), "BACKUP");
+    for frame in tap.frames() {
+        assert_ne!(source(&frame), VIRTUAL6, "{frame:?}");
+    }
+    assert!(!viprd.log().contains("removed from"), "{}", viprd.log());
+    assert!(!viprd.log().contains("refuses"), "{}", viprd.log());
+
+    // The other one leaves: it takes over again, as if nothing had been.
+    viprd.stop();
+    let viprd = Viprd::start(&site, "r", &vmac6(100, ""));
+    assert!(shut(), "from the beginning");
+    viprd.becomes("MASTER");
+    eventually("a ping", || pings(&site, "n", "2001:db8::50").then_some(()));
+}
+
+/// An advert of a better Active, which has 40 seconds of patience.
+fn better() -> Vec<u8> {
+    let source = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 2];
+    let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12];
+    let mut message = vec![0x31, 51, 200, 2, 0x0f, 0xa0, 0, 0];
+    for ip in ["fe80::50", "2001:db8::50"] {
+        message.extend(ip.parse::<std::net::Ipv6Addr>().expect("an address").octets());
+    }
+    let words = [&source[..], &group, &[0, 0, 0, message.len() as u8, 0, 0, 0, 112], &message];
+    let bytes = words.concat();
+    let sum: u32 = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    message[6..8].copy_from_slice(&checksum.to_be_bytes());
+    let mut frame = ethernet([0x33, 0x33, 0, 0, 0, 0x12], [2, 0, 0, 0, 0, 2], [0x86, 0xdd]);
+    frame.extend([0x60, 0, 0, 0, 0, message.len() as u8, 112, 255]);
+    frame.extend(source);
+    frame.extend(group);
+    frame.extend(message);
+    frame
+}
+
+#[test]
+fn over_ipv6_accept_mode_is_as_configured() {
+    if !able(&["nft", "ping"]) {
+        return;
+    }
+    let site = six();
+    let no_accept = vmac6(150, "no_accept");
+    let viprd = Viprd::start(&site, "r", &no_accept);
+    viprd.becomes("MASTER");
+    eventually("the addresses", || site.ipv6_address("r", "vrrp6.51", "2001:db8::50"));
+    for (target, ip) in [("2001:db8::50", "2001:db8::50"), ("fe80::50%eth0", "fe80::50")] {
+        site.ip("n", "neighbour flush all");
+        assert!(!pings(&site, "n", target), "{target}");
+        let found = neighbour(&site, "n", ip);
+        assert_eq!(found.as_deref(), Some(VIRTUAL6), "it is found all the same");
+    }
+    // Its own address takes traffic as ever.
+    assert!(pings(&site, "n", &format!("{LOCAL}%eth0")));
+    fs::write(viprd.socket().with_file_name("viprd.conf"), vmac6(150, "accept")).expect("a file");
+    assert!(viprctl(&viprd.socket(), &["reload"]).status.success());
+    eventually("a ping", || pings(&site, "n", "2001:db8::50").then_some(()));
+    assert_eq!(viprd.state(), "MASTER");
+}
+
+/// What keepalived has left behind on a macvlan of its own is nobody's own address.
+#[test]
+fn addresses_on_a_macvlan_that_is_taken_over_are_leftovers() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let make = format!("link add vrrp.51 link eth0 address {VIRTUAL} type macvlan mode private");
+    site.ip("r", &make);
+    site.ip("r", "link set vrrp.51 up");
+    site.ip("r", "address add 10.9.0.50/24 dev vrrp.51");
+    let viprd = Viprd::start(&site, "r", &vmac(100).replace("advert_int 0.1", "advert_int 20"));
+    eventually("the leftover to go", || {
+        site.address("r", "vrrp.51", "10.9.0.50").is_none().then_some(())
+    });
+    viprd.becomes("BACKUP");
+}

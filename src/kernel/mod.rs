@@ -719,6 +719,9 @@ impl Host {
         let sent = |id| batch.entries.push(Some(id));
         let count = self.reconciler.write_batch(writer, first_seq, sent);
         if count > 0 {
+            for &id in batch.entries.iter().flatten() {
+                self.open_or_close_macvlan(id);
+            }
             writer.ask_for_ack();
             self.conversation.used(first_seq, count);
             self.conversation.batches.push(batch);
