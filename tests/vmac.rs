@@ -725,6 +725,7 @@ fn over_ipv6_what_is_sent_has_the_virtual_mac_and_nothing_stays_behind() {
     assert!(pings(&site, "n", &format!("{LOCAL}%eth0")));
     assert_eq!(neighbour(&site, "n", LOCAL).as_deref(), Some(BELOW));
 
+    eventually("some adverts", || (tap.adverts().len() >= 5).then_some(()));
     viprd.stop();
     eventually("priority 0", || (tap.adverts().last()?.priority() == Some(0)).then_some(()));
     assert_eq!(macvlans(&site, "r"), [""; 0]);
@@ -737,6 +738,7 @@ fn over_ipv6_what_is_sent_has_the_virtual_mac_and_nothing_stays_behind() {
         "icmpv6.type",
     ];
     let mut adverts = 0;
+    let sent = tap.adverts().len();
     for frame in shark::read(&site, &tap.frames(), &fields) {
         if frame["vrrp.virt_rtr_id"] == "51" {
             adverts += 1;
@@ -746,7 +748,7 @@ fn over_ipv6_what_is_sent_has_the_virtual_mac_and_nothing_stays_behind() {
             assert!(["", VIRTUAL6].contains(&&*frame["icmpv6.opt.linkaddr"]), "{frame:?}");
         }
     }
-    assert!(adverts > 5, "{adverts}");
+    assert!(adverts == sent && sent >= 5, "{adverts} of {sent}");
 }
 
 /// Not even that it listens to all routers does a Backup tell with the virtual MAC, and having been
@@ -757,8 +759,7 @@ fn over_ipv6_a_backup_is_silent() {
         return;
     }
     let site = six();
-    site.ip("r", "link add beyond type dummy");
-    site.ip("r", "link set beyond up");
+    site.ip("r", "route add 2001:db8:1::/64 via fe80::ff:fe00:2 dev eth0");
     let viprd = Viprd::start(&site, "r", &vmac6(100, ""));
     viprd.becomes("MASTER");
     eventually("the addresses", || site.ipv6_address("r", "vrrp6.51", "2001:db8::50"));
@@ -781,6 +782,14 @@ fn over_ipv6_a_backup_is_silent() {
     for frame in tap.frames() {
         assert_ne!(source(&frame), VIRTUAL6, "{frame:?}");
     }
+    // It forwards what is sent to it, but not what is sent to the virtual MAC.
+    wire.send(&to_be_forwarded(VIRTUAL6_BYTES));
+    wire.send(&to_be_forwarded([2, 0, 0, 0, 0, 1]));
+    let forwarded =
+        || tap.frames().iter().filter(|it| it.bytes.get(14..54) == Some(&GONE_ON)).count();
+    eventually("what is for the router is forwarded", || (forwarded() > 0).then_some(()));
+    sleep(Duration::from_millis(500));
+    assert_eq!(forwarded(), 1, "and what is for the virtual MAC is not");
     assert!(!viprd.log().contains("removed from"), "{}", viprd.log());
     assert!(!viprd.log().contains("refuses"), "{}", viprd.log());
 
@@ -790,6 +799,23 @@ fn over_ipv6_a_backup_is_silent() {
     assert!(shut(), "from the beginning");
     viprd.becomes("MASTER");
     eventually("a ping", || pings(&site, "n", "2001:db8::50").then_some(()));
+    wire.send(&to_be_forwarded(VIRTUAL6_BYTES));
+    eventually("what is for the virtual MAC is forwarded", || (forwarded() == 2).then_some(()));
+}
+
+const VIRTUAL6_BYTES: [u8; 6] = [0, 0, 0x5e, 0, 2, 51];
+
+/// An IPv6 header alone, from 2001:db8::2 to 2001:db8:1::9, as it has been forwarded once.
+const GONE_ON: [u8; 40] = [
+    0x60, 0, 0, 0, 0, 0, 59, 63, 0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x20, 1,
+    0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
+];
+
+fn to_be_forwarded(to: [u8; 6]) -> Vec<u8> {
+    let mut frame = ethernet(to, [2, 0, 0, 0, 0, 2], [0x86, 0xdd]);
+    frame.extend(GONE_ON);
+    frame[14 + 7] += 1;
+    frame
 }
 
 /// An advert of a better Active, which has 40 seconds of patience.

@@ -485,6 +485,10 @@ impl Daemon {
                     self.log_announcement(router, Announced::All);
                     self.frames.announce(router, repeat, Announced::All);
                 }
+                Action::AnnounceSource { router } => {
+                    let view = self.engine.view(router);
+                    self.frames.announce_source(&mut *self.io, view.params);
+                }
                 Action::Added { router } => {
                     let params = self.engine.view(router).params;
                     self.frames.renew(router, params);
