@@ -53,6 +53,15 @@ fn names_are_keepalives_and_no_two_are_the_same() {
     assert_eq!(names, expected);
     assert_eq!(macvlans(&configuration, 1), [("vrrp1.51", "eth1", [1, 51])]);
 
+    // Each family has its own.
+    let both = load("", &[("eth0", id, "10.0.0.1"), ("eth0", id, "fe80::1, 2001:db8::1")]);
+    assert_eq!(macvlans(&both, 0), [("vrrp.51", "eth0", [1, 51])]);
+    assert_eq!(macvlans(&both, 1), [("vrrp6.51", "eth0", [2, 51])]);
+    assert_eq!(homes(&both, 1), ["vrrp6.51", "vrrp6.51"]);
+    assert_eq!(both.routers[1].source_mac, Some(Mac([0, 0, 0x5e, 0, 2, 51])));
+    let ipv6 = |router: usize| both.routers[router].macvlans[0].ipv6;
+    assert!(ipv6(1) && !ipv6(0));
+
     let long = "vmac_prefix a-long-prefix";
     let configuration = load(long, &[("eth0", "virtual_router_id 255\n use_vmac", "10.0.0.1")]);
     assert_eq!(macvlans(&configuration, 0)[0].0, "a-long-pref.255");

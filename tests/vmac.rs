@@ -881,3 +881,52 @@ fn addresses_on_a_macvlan_that_is_taken_over_are_leftovers() {
     });
     viprd.becomes("BACKUP");
 }
+
+/// The same three hosts as over IPv4; keepalived speaks IPv6 by the macvlan that it makes, which hears
+/// us and is heard by us.
+#[test]
+fn over_ipv6_keepalived_and_viprd_take_turns() {
+    if !able(&["keepalived"]) {
+        return;
+    }
+    let site = three();
+    for (number, host) in ["r", "n", "c"].into_iter().enumerate() {
+        site.set_ipv6(host, "eth0", true);
+        // keepalived's macvlan has IPv6 if this host has it.
+        for name in ["all", "default"] {
+            let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+            site.inside(host, || fs::write(path, "0")).expect("root");
+        }
+        let ip = format!("fe80::ff:fe00:{}", number + 1);
+        eventually("an address that is not tentative", || {
+            (site.ipv6_address(host, "eth0", &ip)?["tentative"] != true).then_some(())
+        });
+    }
+    site.ip("c", "address add 2001:db8::3/64 dev eth0 nodad");
+    let answers = || eventually("an answer", || pings(&site, "c", "2001:db8::50").then_some(()));
+    let keepalived = Keepalived::start(&site, "n", &vmac6(100, ""));
+    keepalived.logs("Entering MASTER STATE", 1);
+    answers();
+    let viprd = Viprd::start(&site, "r", &vmac6(200, ""));
+    viprd.becomes("MASTER");
+    eventually("keepalived to let go", || {
+        site.ipv6_address("n", "vrrp6.51", "2001:db8::50").is_none().then_some(())
+    });
+    answers();
+    assert_eq!(neighbour(&site, "c", "2001:db8::50").as_deref(), Some(VIRTUAL6));
+    sleep(Duration::from_secs(1));
+    assert_eq!(viprd.state(), "MASTER");
+    assert_eq!(site.ipv6_address("n", "vrrp6.51", "2001:db8::50"), None, "it hears us");
+    viprd.stop();
+    keepalived.logs("Entering MASTER STATE", 2);
+    answers();
+
+    let viprd = Viprd::start(&site, "r", &vmac6(50, ""));
+    eventually("viprd to follow keepalived", || viprd.status()["master"].as_str().map(|_| ()));
+    sleep(Duration::from_secs(1));
+    assert_eq!(viprd.state(), "BACKUP");
+    drop(keepalived);
+    viprd.becomes("MASTER");
+    answers();
+    assert_eq!(neighbour(&site, "c", "2001:db8::50").as_deref(), Some(VIRTUAL6));
+}

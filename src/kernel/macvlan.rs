@@ -665,10 +665,12 @@ impl Macvlans {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use netlink_packet_route::link::MacVlanMode;
 
     use super::*;
-    use crate::base::{LinkNames, Mac};
+    use crate::base::{LinkNames, Mac, Scope, VirtualAddress};
     use crate::kernel::model::{Kernel, OnTop, Received};
     use crate::kernel::{Request, Socket};
 
@@ -795,6 +797,42 @@ mod tests {
     }
 
     const BELOW_SETTINGS: usize = super::BELOW.len();
+
+    #[test]
+    fn ipv6_is_on_while_an_address_is_wanted() {
+        let mut bench = Bench::new(|_| {});
+        let six = Macvlan { ipv6: true, mac: Macvlan::virtual_mac(true, 1), ..macvlan(1) };
+        bench.host.want_macvlans(&[six]);
+        bench.settle();
+        let address = |last: u16| VirtualAddress {
+            ip: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into(),
+            prefix_len: 64,
+            link: six.link,
+            broadcast: None,
+            label: None,
+            scope: Scope::GLOBAL,
+        };
+        // Two virtual routers that share it.
+        let (one, other) = ([address(1), address(2)], [address(3)]);
+        let mut said = Vec::new();
+        let steps: [(u32, &[VirtualAddress], bool); 5] = [
+            (0, &one, true),
+            (1, &other, true),
+            (0, &one, false),
+            (1, &other, false),
+            (1, &one, true),
+        ];
+        for (owner, addresses, wanted) in steps {
+            match wanted {
+                true => bench.host.set(owner, addresses),
+                false => bench.host.unset(owner, addresses),
+            }
+            bench.settle();
+            let switch = bench.settings.drain(..).filter(|it| it.name == "disable_ipv6");
+            said.push(switch.map(|it| it.value).collect::<Vec<u8>>());
+        }
+        assert_eq!(said, [&[1, 0][..], &[], &[], &[1], &[0]]);
+    }
 
     #[test]
     fn some_of_them_are_removed_by_a_group_of_their_own() {
