@@ -462,7 +462,8 @@ impl Host {
         let carries = reconciler.entries_of(link).iter().any(is_wanted);
         let Some(wanted) = self.macvlans.wanted.get_mut(index) else { return };
         let open = carries.then_some(at);
-        if wanted.open != open {
+        // What bears its name and has not been tuned is somebody else's.
+        if wanted.tuned == Some(at) && wanted.open != open {
             wanted.open = open;
             let (family, name, value) = if carries { OPEN } else { SHUT };
             let interface = self.names.name(link).to_owned();
