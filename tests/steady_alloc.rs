@@ -190,6 +190,9 @@ fn params(vrid: u8) -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams { refresh: Span::from_secs(1), ..GarpParams::default() },
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

@@ -56,6 +56,9 @@ fn params(router: usize, routers: usize) -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams::default(),
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

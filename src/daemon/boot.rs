@@ -19,6 +19,8 @@ use super::pulse::Pulse;
 use super::reload::{self, Reload};
 use super::run::{Daemon, Joined};
 use super::signals;
+use super::sysctl::Sysctls;
+use super::vmacs;
 use super::words::{Limiter, count};
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
@@ -26,7 +28,7 @@ use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
 use crate::io::{self, Backend, clock};
-use crate::kernel::Host;
+use crate::kernel::{Firewall, FirewallOptions, Host};
 use crate::vrrp::Engine;
 use crate::wire::ipv4::PROTOCOL_VRRP;
 
@@ -67,6 +69,8 @@ pub(super) struct Sockets {
     pub packet: OwnedFd,
     pub monitor: OwnedFd,
     pub command: OwnedFd,
+    /// Opened when there is something to block.
+    pub firewall: Option<OwnedFd>,
     pub signals: Signals,
     pub control: Option<ControlSocket>,
 }
@@ -241,10 +245,18 @@ fn start(
     info!("{}, {}", count(instances, "virtual router"), count(interfaces, "interface"));
 
     let mut host = Host::new(&names);
+    host.set_macvlan_group(vmacs::link_group(control_path(arguments)));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     let frames = Frames::new(&sockets, &routers, names.len());
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
+    let config::Firewall { table, priority, counters } = global.firewall.clone();
+    let standard = FirewallOptions::default();
+    let firewall = Firewall::new(FirewallOptions {
+        table: table.filter(|table| table.len() < 256).unwrap_or(standard.table),
+        priority: priority.unwrap_or(standard.priority),
+        counters,
+    });
     Ok(Daemon {
         io: io.io,
         frames,
@@ -261,6 +273,9 @@ fn start(
         keep_addresses: arguments.dont_release_vrrp,
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
+        sysctls: Sysctls::default(),
+        firewall,
+        start_by: None,
         retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
@@ -271,7 +286,7 @@ fn start(
 
 impl Sockets {
     fn open(arguments: &Arguments) -> Result<Self, Failed> {
-        let control = arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET));
+        let control = control_path(arguments);
         // The control socket first: where another viprd answers, nothing else is to be touched.
         let control = match ControlSocket::bind(control, ControlSocket::DEFAULT_MODE) {
             Ok(control) => Some(control),
@@ -303,6 +318,7 @@ impl Sockets {
             command: sockets::netlink_command(COMMAND_RECEIVE_BUFFER)
                 .map_err(system("can't open a netlink socket"))?,
             memberships: Memberships::default(),
+            firewall: None,
         })
     }
 
@@ -319,6 +335,11 @@ impl Sockets {
             .map_err(system("can't open a raw socket to unicast peers of IPv6"))?;
         Ok((Some(receiver), Some(sender)))
     }
+}
+
+/// Where the control socket is.
+fn control_path(arguments: &Arguments) -> &Path {
+    arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET))
 }
 
 /// The pid files, removed at the end.

@@ -294,7 +294,11 @@ impl Ready {
             checksum_form: params.checksum_form,
         };
         let way = match &transport.unicast {
-            None => Way::Multicast(AdvertFrame::new(&content, facts.mac?)),
+            // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
+            None => {
+                let mac = params.source_mac.or(facts.mac)?;
+                Way::Multicast(AdvertFrame::new(&content, mac))
+            }
             Some(unicast) => {
                 let to = |ip| (ip, AdvertFrame::to_peer(&content, ip, unicast.ttl));
                 // A list that all routers share names us too.

@@ -12,6 +12,7 @@
 mod args;
 mod boot;
 mod clients;
+mod firewall;
 mod frames;
 mod journal;
 mod manners;
@@ -19,7 +20,9 @@ mod pulse;
 mod reload;
 mod run;
 mod signals;
+mod sysctl;
 mod tokens;
+mod vmacs;
 mod words;
 
 pub use boot::main;

@@ -749,7 +749,8 @@ impl Details {
     fn new(params: RouterParams) -> Self {
         let mut others: Vec<LinkId> = Vec::new();
         let devices = params.addresses.iter().map(|address| address.link);
-        for link in params.tracked_links.iter().copied().chain(devices) {
+        let made = params.macvlans.iter().map(|macvlan| macvlan.link);
+        for link in params.tracked_links.iter().copied().chain(made).chain(devices) {
             if link != params.link && !others.contains(&link) {
                 others.push(link);
             }

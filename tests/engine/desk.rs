@@ -164,6 +164,9 @@ pub fn params() -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams { delay: Span::ZERO, ..GarpParams::default() },
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

@@ -624,6 +624,9 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
             refresh: Span::from_nanos(3 * plan.unit * (n as u64 % 2)),
             ..GarpParams::default()
         },
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 
