@@ -19,7 +19,7 @@ use viprd::control::{
     DaemonInfo, ErrorCode, LatencyRecord, MAX_PENDING, MAX_REQUEST, PAGE, Progress, Record,
     ReloadRecord, Request, Session, StateWord, StatusRecord, View,
 };
-use viprd::vrrp::{Engine, GarpParams, Preempt, RouterParams, Transport};
+use viprd::vrrp::{Engine, Extras, GarpParams, Preempt, RouterParams, Transport};
 use viprd::wire::{Advert, ChecksumForm, Version};
 
 const ETH0: u32 = 2;
@@ -178,6 +178,7 @@ fn router(name: &str, link: u32, vrid: u8) -> RouterParams {
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
+        extras: Extras::default(),
     }
 }
 

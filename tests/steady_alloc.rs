@@ -9,7 +9,9 @@ use viprd::base::{
     Centis, Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId,
     Scope, Span, VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Preempt, RouterParams, StateName, Transport};
+use viprd::vrrp::{
+    Action, Engine, Extras, GarpParams, Preempt, RouterParams, StateName, Transport,
+};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, ChecksumForm, Version};
 
@@ -193,6 +195,7 @@ fn params(vrid: u8) -> RouterParams {
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
+        extras: Extras::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use viprd::base::{
     Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, Scope, Span,
     VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Engine, GarpParams, Preempt, RouterParams, Transport};
+use viprd::vrrp::{Engine, Extras, GarpParams, Preempt, RouterParams, Transport};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, ChecksumForm, Version};
 
@@ -59,6 +59,7 @@ fn params(router: usize, routers: usize) -> RouterParams {
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
+        extras: Extras::default(),
     }
 }
 

@@ -10,6 +10,7 @@ mod histogram;
 mod ids;
 mod macvlan;
 mod time;
+mod way;
 
 pub use address::{Family, Label, Mac, Scope, VirtualAddress};
 pub use facts::{LinkChange, LinkFacts, LinkLocal};
@@ -17,3 +18,4 @@ pub use histogram::{Bucket, Histogram};
 pub use ids::{IfIndex, LinkId, LinkNames, RouterId, Vrid};
 pub use macvlan::Macvlan;
 pub use time::{Centis, Instant, Span};
+pub use way::{Encap, Metric, Network, NextHop, Position, Route, Rule, Way, WayKind};

@@ -7,30 +7,42 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::{Facts, ip_of};
+use super::iproute::Names;
 use super::keywords::{
-    Key, address as addr, global, group::peer, instance, tracking::interface as tracked,
+    Key, address as addr, global, group::peer, instance, root, tracking::interface as tracked,
 };
 use super::model::{Datum, Entry, Section};
-use super::{Configuration, settings};
-use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
-use crate::vrrp::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
+use super::ways::{FIRST_PREFERENCE, Reading};
+use super::{Configuration, Statics, settings};
+use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid, Way};
+use crate::vrrp::{Extras, GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 use crate::wire::{ChecksumForm, Version};
 use vmac::{Vmac, Vmacs};
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
-pub(super) fn lower(model: &Section, globals: &Section, routers: &[Facts<'_>]) -> Configuration {
+pub(super) fn lower(
+    model: &Section,
+    globals: &Section,
+    names: &Names,
+    routers: &[Facts<'_>],
+) -> Configuration {
     let links = LinkNames::default();
-    let mut lowering = Lowering { globals, links, vmacs: Vmacs::default() };
+    let preferences = [FIRST_PREFERENCE; 2];
+    let mut lowering = Lowering { globals, names, links, vmacs: Vmacs::default(), preferences };
     lowering.vmacs.reserve(routers);
     let global = settings::settings(model, globals);
+    let statics = lowering.statics(model);
     let routers = routers.iter().filter_map(|router| lowering.router(router)).collect();
-    Configuration { global, links: lowering.links, routers }
+    Configuration { global, links: lowering.links, routers, statics }
 }
 
 struct Lowering<'m> {
     globals: &'m Section,
+    names: &'m Names,
     links: LinkNames,
     vmacs: Vmacs,
+    /// The preferences of the next rules that are given none.
+    preferences: [u32; 2],
 }
 
 impl Lowering<'_> {
@@ -41,6 +53,7 @@ impl Lowering<'_> {
         let mut vmac = Vmac::of(router, link, router.vrid?);
         // Also without an address: the virtual MAC is ours to answer for.
         self.home(&mut vmac, link, None);
+        let (addresses, extras) = self.besides(router, link, &mut vmac);
         Some(RouterParams {
             name: router.name().into(),
             link,
@@ -52,7 +65,8 @@ impl Lowering<'_> {
             interval: router.interval().1,
             preempt: preempt(router),
             tracked_links: self.tracked_links(section),
-            addresses: self.addresses(router, link, &mut vmac),
+            addresses,
+            extras,
             garp: self.garp(section),
             source_mac: vmac.source(),
             macvlans: vmac.macvlans(),
@@ -74,22 +88,77 @@ impl Lowering<'_> {
         links.into()
     }
 
-    fn addresses(
+    /// Its addresses, first those that adverts list, and what else it has.
+    fn besides(
         &mut self,
         router: &Facts<'_>,
         link: LinkId,
         vmac: &mut Vmac<'_>,
-    ) -> Box<[VirtualAddress]> {
+    ) -> (Box<[VirtualAddress]>, Extras) {
         let mut seen = HashSet::new();
-        let mut addresses = Vec::new();
-        for (entry, _) in router.addresses() {
+        let (mut addresses, mut untracked) = (Vec::new(), Vec::new());
+        let mut listed = 0;
+        let own = router.addresses().map(|(entry, _)| (entry, true));
+        let excluded = router.section.lines(instance::VIRTUAL_IPADDRESS_EXCLUDED);
+        for (entry, is_own) in own.chain(excluded.map(|entry| (entry, false))) {
             let Some(address) = self.address(entry, link, vmac) else { continue };
-            if seen.insert((address.ip, address.link)) {
+            let place = (address.link, address.ip);
+            if seen.insert(place) {
+                if entry.get(addr::NO_TRACK).is_some() {
+                    untracked.push(place);
+                }
+                addresses.push(address);
+                listed += usize::from(is_own);
+            }
+        }
+        let listed = listed.min(router.most_addresses());
+        let extras = Extras {
+            excluded: addresses.len() - listed,
+            untracked: untracked.into(),
+            ways: self.ways(
+                router.section.lines(instance::VIRTUAL_ROUTES),
+                router.section.lines(instance::VIRTUAL_RULES),
+            ),
+        };
+        (addresses.into(), extras)
+    }
+
+    /// Routes and policy rules; what is wrong with those that are left out the checks have told.
+    fn ways<'e>(
+        &mut self,
+        routes: impl Iterator<Item = &'e Entry>,
+        rules: impl Iterator<Item = &'e Entry>,
+    ) -> Box<[Way]> {
+        let links = &mut self.links;
+        let mut reading = Reading {
+            names: self.names,
+            link: &mut |name| links.intern(name),
+            preferences: &mut self.preferences,
+        };
+        let mut ways: Vec<Way> = Vec::new();
+        ways.extend(routes.filter_map(|entry| reading.route(entry).ok()));
+        ways.extend(rules.filter_map(|entry| reading.rule(entry).ok()));
+        let mut seen = HashSet::new();
+        let again: Vec<bool> = ways.iter().map(|way| !seen.insert(&way.what)).collect();
+        let mut again = again.into_iter();
+        ways.retain(|_| again.next() == Some(false));
+        ways.into()
+    }
+
+    /// What is there all the time.
+    fn statics(&mut self, model: &Section) -> Statics {
+        let default = self.globals.text(global::DEFAULT_INTERFACE);
+        let mut addresses: Vec<VirtualAddress> = Vec::new();
+        for entry in model.lines(root::STATIC_IPADDRESS) {
+            let own = entry.get(addr::DEV).and_then(|setting| setting.text());
+            let Some(link) = own.or(default).map(|name| self.links.intern(name)) else { continue };
+            let Some(address) = address(entry, link) else { continue };
+            if !addresses.iter().any(|other| (other.ip, other.link) == (address.ip, link)) {
                 addresses.push(address);
             }
         }
-        addresses.truncate(router.most_addresses());
-        addresses.into()
+        let ways = self.ways(model.lines(root::STATIC_ROUTES), model.lines(root::STATIC_RULES));
+        Statics { addresses: addresses.into(), ways }
     }
 
     fn address(
@@ -98,25 +167,12 @@ impl Lowering<'_> {
         link: LinkId,
         vmac: &mut Vmac<'_>,
     ) -> Option<VirtualAddress> {
-        let Some(Datum::Prefix(ip, length)) = entry.subject().map(|item| &item.datum) else {
-            return None;
-        };
-        let prefix_len = length.unwrap_or(if ip.is_ipv4() { 32 } else { 128 });
         let link = match entry.get(addr::DEV).and_then(|setting| setting.text()) {
             Some(name) => self.links.intern(name),
             None => link,
         };
         let link = self.home(vmac, link, Some(entry));
-        let label = entry.get(addr::LABEL).and_then(|setting| setting.text());
-        let scope = entry.get(addr::SCOPE).and_then(|setting| setting.text());
-        Some(VirtualAddress {
-            ip: *ip,
-            prefix_len,
-            link,
-            broadcast: broadcast(entry, *ip, prefix_len),
-            label: label.and_then(|label| Label::from(label).ok()),
-            scope: scope.map_or(Scope::GLOBAL, scope_of),
-        })
+        address(entry, link)
     }
 
     /// What v3's checksum over IPv4 covers: with the pseudo-header unless `v3_checksum_as_v2` says
@@ -171,6 +227,24 @@ impl Lowering<'_> {
             .unwrap_or(default.delay),
         }
     }
+}
+
+/// The address of a line, on that interface.
+fn address(entry: &Entry, link: LinkId) -> Option<VirtualAddress> {
+    let Some(Datum::Prefix(ip, length)) = entry.subject().map(|item| &item.datum) else {
+        return None;
+    };
+    let prefix_len = length.unwrap_or(if ip.is_ipv4() { 32 } else { 128 });
+    let label = entry.get(addr::LABEL).and_then(|setting| setting.text());
+    let scope = entry.get(addr::SCOPE).and_then(|setting| setting.text());
+    Some(VirtualAddress {
+        ip: *ip,
+        prefix_len,
+        link,
+        broadcast: broadcast(entry, *ip, prefix_len),
+        label: label.and_then(|label| Label::from(label).ok()),
+        scope: scope.map_or(Scope::GLOBAL, scope_of),
+    })
 }
 
 /// Whether its addresses take traffic: unless `no_accept` or strictness forbids it (with VRRPv3,

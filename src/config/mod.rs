@@ -12,6 +12,7 @@ pub mod command;
 pub mod diagnostic;
 mod facts;
 mod host;
+mod iproute;
 pub mod keywords;
 mod lex;
 mod lower;
@@ -25,6 +26,7 @@ pub mod source;
 mod suggest;
 mod tree;
 mod value;
+mod ways;
 mod words;
 
 use std::path::Path;
@@ -35,7 +37,7 @@ pub use print::{print, vocabulary};
 pub use settings::{Buffers, Fifo, FileSettings, Firewall, Global, Process, ScriptSettings};
 pub use source::{Files, MemoryFiles, OsFiles};
 
-use crate::base::LinkNames;
+use crate::base::{LinkNames, VirtualAddress, Way};
 use crate::vrrp::RouterParams;
 use keywords::Place;
 use lex::Preprocessor;
@@ -103,6 +105,18 @@ pub struct Configuration {
     pub links: LinkNames,
     /// The virtual routers, in the order of the file.
     pub routers: Vec<RouterParams>,
+    /// What is on the host all the time.
+    pub statics: Statics,
+}
+
+/// What is on the host as long as the daemon runs, whatever the states (`static_ipaddress`,
+/// `static_routes`, `static_rules`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statics {
+    /// Addresses.
+    pub addresses: Box<[VirtualAddress]>,
+    /// Routes and policy rules, routes first.
+    pub ways: Box<[Way]>,
 }
 
 /// Reads a configuration file and everything that it includes.
@@ -118,15 +132,16 @@ pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     }
     read::finish(&mut model);
     lines.report_unused();
-    let files = lines.opened;
+    let opened = lines.opened;
     let sources = lines.sources;
     let mut findings = lines.findings;
     read::Reader::new(&mut findings, &mut memory).report_without_effect();
     let globals = facts::globals(&model);
-    let routers = check::check(&model, &globals, options, &mut findings);
-    let configuration = lower::lower(&model, &globals, &routers);
+    let names = iproute::Names::read(&model, &globals, files);
+    let routers = check::check(&model, &globals, &names, options, &mut findings);
+    let configuration = lower::lower(&model, &globals, &names, &routers);
     let work = findings.work;
     let diagnostics = findings.finish(sources);
     let configuration = (diagnostics.verdict() != Verdict::Unusable).then_some(configuration);
-    Loaded { configuration, model, diagnostics, files, work }
+    Loaded { configuration, model, diagnostics, files: opened, work }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::{Configuration, Global};
+use super::{Configuration, Global, Statics};
 use crate::base::{LinkId, LinkNames, RouterId};
 use crate::vrrp::{Change, Identity, RouterParams};
 
@@ -121,11 +121,17 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
         adopt(&mut router.link);
         router.tracked_links.iter_mut().for_each(adopt);
         router.addresses.iter_mut().for_each(|address| adopt(&mut address.link));
+        router.extras.untracked.iter_mut().for_each(|(link, _)| adopt(link));
+        let ways = router.extras.ways.iter_mut();
+        ways.for_each(|way| way.what.links_mut().for_each(adopt));
         for macvlan in &mut router.macvlans {
             adopt(&mut macvlan.link);
             adopt(&mut macvlan.base);
         }
     }
+    let Statics { addresses, ways } = &mut configuration.statics;
+    addresses.iter_mut().for_each(|address| adopt(&mut address.link));
+    ways.iter_mut().for_each(|way| way.what.links_mut().for_each(adopt));
     configuration.links = LinkNames::default();
 }
 
@@ -155,7 +161,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::base::{Centis, Family, Scope, VirtualAddress, Vrid};
-    use crate::vrrp::{GarpParams, Preempt, Transport};
+    use crate::vrrp::{Extras, GarpParams, Preempt, Transport};
     use crate::wire::{ChecksumForm, Version};
     use proptest::prelude::*;
 
@@ -183,6 +189,7 @@ mod tests {
             source_mac: None,
             macvlans: Box::default(),
             accept: true,
+            extras: Extras::default(),
         }
     }
 

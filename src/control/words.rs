@@ -38,7 +38,9 @@ pub fn cause_words(cause: Cause, names: &LinkNames) -> String {
         Cause::Outranked { by, priority } => {
             format!("{by} is master with priority {priority} and outranks it")
         }
-        Cause::AddressLost => "someone took one of its addresses off the host".into(),
+        Cause::AddressLost => {
+            "someone took one of its addresses, routes or rules off the host".into()
+        }
     }
 }
 

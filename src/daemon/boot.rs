@@ -21,6 +21,7 @@ use super::run::{Daemon, Joined};
 use super::signals;
 use super::sysctl::Sysctls;
 use super::vmacs;
+use super::ways::Standing;
 use super::words::{Limiter, count};
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
@@ -237,7 +238,7 @@ fn start(
         Backend::Uring | Backend::Auto => "io_uring",
     };
     let sockets = Sockets::open(arguments)?;
-    let Configuration { links: names, routers, global } = configuration;
+    let Configuration { links: names, routers, statics, global } = configuration;
     if routers.is_empty() {
         warn!("the configuration has no virtual router: there is nothing to do");
     }
@@ -247,6 +248,7 @@ fn start(
     let mut host = Host::new(&names);
     host.set_macvlan_group(vmacs::link_group(control_path(arguments)));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
+    host.configure_statics(&statics.addresses);
     let frames = Frames::new(&sockets, &routers, names.len());
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
@@ -257,7 +259,7 @@ fn start(
         priority: priority.unwrap_or(standard.priority),
         counters,
     });
-    Ok(Daemon {
+    let mut daemon = Daemon {
         io: io.io,
         frames,
         host,
@@ -271,6 +273,7 @@ fn start(
         names,
         sockets,
         keep_addresses: arguments.dont_release_vrrp,
+        standing: Standing::new(statics),
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
         sysctls: Sysctls::default(),
@@ -281,7 +284,9 @@ fn start(
         frame_failures: 0,
         peer_failures: 0,
         packets_came: false,
-    })
+    };
+    daemon.configure_ways(&[], &[]);
+    Ok(daemon)
 }
 
 impl Sockets {

@@ -283,7 +283,7 @@ impl Ready {
             Family::Ipv4 => facts.primary_ipv4.map(IpAddr::V4),
             Family::Ipv6 => facts.link_local.ready().map(IpAddr::V6),
         };
-        let addresses: Vec<IpAddr> = params.addresses.iter().map(|address| address.ip).collect();
+        let addresses: Vec<IpAddr> = params.listed().iter().map(|address| address.ip).collect();
         let content = AdvertContent {
             version: params.version,
             vrid: params.vrid,

@@ -23,6 +23,7 @@ mod signals;
 mod sysctl;
 mod tokens;
 mod vmacs;
+mod ways;
 mod words;
 
 pub use boot::main;

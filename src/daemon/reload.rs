@@ -324,6 +324,7 @@ impl Daemon {
                     let wanted = configuration.routers.iter().flat_map(|router| &router.addresses);
                     self.host.configure(wanted);
                 }
+                self.configure_ways(&configuration.routers, &configuration.statics.ways);
                 // What leaves needs its interfaces until it has left.
                 self.want_macvlans(&configuration.routers);
                 self.block_addresses(&configuration.routers);
@@ -353,6 +354,7 @@ impl Daemon {
                 outcome.unchanged = unchanged as u64;
                 self.want_macvlans(&[]);
                 self.block_addresses(&[]);
+                self.change_statics(&configuration.statics);
                 self.end_reload(now, Some(configuration));
             }
         }

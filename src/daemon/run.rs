@@ -12,6 +12,7 @@ use super::journal::Journal;
 use super::pulse::{Arrivals, Pulse, Wait};
 use super::reload::Reload;
 use super::sysctl::Sysctls;
+use super::ways::{STATIC, Standing};
 use super::words::{self, Limiter};
 use super::{boot::Sockets, firewall, tokens};
 use crate::base::{
@@ -59,6 +60,8 @@ pub(super) struct Daemon {
     pub reload: Reload,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
+    /// What is on the host all the time.
+    pub standing: Standing,
     /// Netlink requests are built here.
     pub request: Vec<u8>,
     /// Whether more requests can be sent at once.
@@ -107,6 +110,7 @@ impl Daemon {
             let due = self.engine.next_deadline() <= now;
             self.fire(now);
             self.advance_reload(now, due);
+            self.restore_statics(now);
             self.carry_out(now);
             self.pulse.tell(now, &mut self.engine);
             let latency = self.pulse.histograms();
@@ -146,14 +150,15 @@ impl Daemon {
 
     /// When to turn at the latest; at once if work was left over.
     fn wake_at(&mut self) -> Instant {
-        if self.requests_left || self.has_announcements() {
+        if self.requests_left || self.host.has_facts() || self.has_announcements() {
             return Instant::ZERO;
         }
         let reload = self.reload.wakes_at(&self.host);
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let start = self.start_by.unwrap_or(Instant::NEVER);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(stop).min(start).min(self.retry_requests_at).min(reload)
+        let restore = self.standing.restore_at;
+        work.min(stop).min(start).min(self.retry_requests_at).min(reload).min(restore)
     }
 
     /// Until when to rest, `at_latest` or earlier, and how.
@@ -330,6 +335,7 @@ impl Daemon {
             Fact::Synchronised => {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
                 self.host.remove_leftovers(configured);
+                self.set_up_ways();
                 debug!("all links and addresses are known");
                 self.prepare_start(now);
             }
@@ -366,30 +372,48 @@ impl Daemon {
                 let addresses = words::count(removed as usize, "virtual address");
                 info!("removed {addresses} that an earlier run had left behind");
             }
+            Fact::Set { owner: STATIC } => {
+                self.standing.set = true;
+                self.start_when_ready(now);
+            }
             Fact::Set { owner } => self.engine.on_addresses_set(now, RouterId(owner)),
             Fact::Unset { .. } => {}
+            Fact::WayRefused { owner, way, wish, error } => {
+                self.on_way_refused(owner, way, wish, error);
+            }
+            Fact::WayLost { owner, way } => self.on_way_lost(now, owner, way),
+            Fact::WaysRemoved { removed } => self.on_ways_removed(removed),
             Fact::Refused { owner, link, ip, wish, error } => {
-                let name = self.router_name(owner);
                 let link = self.names.name(link);
                 let wish = match wish {
                     Wish::Set => "add",
                     Wish::Unset => "remove",
                 };
                 let cause = io::Error::from_raw_os_error(error);
+                if owner == STATIC {
+                    return error!("the kernel refuses to {wish} static {ip} on {link}: {cause}");
+                }
+                let name = self.router_name(owner);
                 error!(
                     "VRRP_Instance({name}) the kernel refuses to {wish} {ip} on {link}: {cause}"
                 );
             }
             Fact::AddressLost { owner, link, ip } => {
+                if owner == STATIC {
+                    return self.on_static_lost(now, &format!("static address {ip}"));
+                }
+                let tracked = self.engine.view(RouterId(owner)).params.tracks(link, ip);
                 let name = self.router_name(owner);
                 let link = self.names.name(link);
                 warn!("VRRP_Instance({name}) address {ip} was removed from {link} by someone else");
-                self.engine.on_address_lost(now, RouterId(owner));
+                if tracked {
+                    self.engine.on_address_lost(now, RouterId(owner));
+                }
             }
         }
     }
 
-    fn router_name(&self, owner: u32) -> &str {
+    pub(super) fn router_name(&self, owner: u32) -> &str {
         &self.engine.view(RouterId(owner)).params.name
     }
 
@@ -473,10 +497,13 @@ impl Daemon {
                     self.frames.advertise(&mut *self.io, router, priority);
                 }
                 Action::SetAddresses { router } => {
-                    self.host.set(router.0, &self.engine.view(router).params.addresses);
+                    let params = self.engine.view(router).params;
+                    self.host.want_ways(router.0, &params.extras.ways);
+                    self.host.set(router.0, &params.addresses);
                 }
                 Action::UnsetAddresses { router } => {
                     if !(self.keep_addresses && self.stopping.is_some()) {
+                        self.host.want_ways(router.0, []);
                         let addresses = &self.engine.view(router).params.addresses;
                         self.host.unset(router.0, addresses);
                     }
@@ -503,12 +530,14 @@ impl Daemon {
                 }
                 Action::ChangeAddresses { router } => {
                     let view = self.engine.view(router);
+                    self.host.want_ways(router.0, &view.params.extras.ways);
                     if !view.former.is_empty() {
                         self.host.unset(router.0, view.former);
                     }
                     if !view.fresh.is_empty() {
                         self.host.set(router.0, view.fresh);
                     }
+                    self.host.settle_ways(router.0);
                 }
                 Action::AnnounceFresh { router, repeat } => {
                     self.log_announcement(router, Announced::Fresh);
@@ -586,6 +615,8 @@ impl Daemon {
                     self.stopping = Some(now);
                     self.start_by = None;
                     self.engine.stop(now);
+                    self.take_wishes(now);
+                    self.take_down_statics();
                 }
                 libc::SIGTERM | libc::SIGINT => {}
                 libc::SIGXCPU => warn!(

@@ -40,7 +40,7 @@ impl Daemon {
     /// Starts the virtual routers when nothing is to be waited for any more.
     pub(super) fn start_when_ready(&mut self, now: Instant) {
         let Some(at) = self.start_by else { return };
-        if self.host.macvlans_settled() || now >= at {
+        if self.host.macvlans_settled() && self.standing.set || now >= at {
             self.start_by = None;
             debug!("the virtual routers start");
             self.engine.start(now);

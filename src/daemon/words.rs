@@ -92,7 +92,7 @@ pub(super) fn entered(
             info!("VRRP_Instance({name}) {by} is master with priority {priority}");
         }
         Cause::AddressLost => {
-            warn!("VRRP_Instance({name}) an address was removed by someone else: stepping back");
+            warn!("VRRP_Instance({name}) what it set was removed by someone else: stepping back");
         }
         Cause::ActiveTimeout if to == StateName::Master => {
             debug!("VRRP_Instance({name}) no advert arrived in time");
@@ -146,7 +146,7 @@ pub(super) fn notice(
         Notice::AddressesDiffer { source, theirs } => warn!(
             "VRRP_Instance({name}) advert from {source} with {theirs} addresses, \
              which are not our {}{more}",
-            view.params.addresses.len()
+            view.params.listed().len()
         ),
         Notice::OwnAddress { source } => warn!(
             "VRRP_Instance({name}) advert from our own address {source}: \

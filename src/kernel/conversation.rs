@@ -20,6 +20,7 @@ use std::num::NonZeroU32;
 use arrayvec::ArrayVec;
 
 use super::reconciler::{BATCH, EntryId};
+use super::ways::WayId;
 
 /// Most batches without their answer.
 pub(super) const WINDOW: usize = 4;
@@ -29,7 +30,14 @@ pub(super) const WINDOW: usize = 4;
 pub(super) struct Batch {
     pub(super) first_seq: u32,
     /// One for each request; `None` once it has been answered.
-    pub(super) entries: ArrayVec<Option<EntryId>, BATCH>,
+    pub(super) entries: ArrayVec<Option<Asked>, BATCH>,
+}
+
+/// What a request was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Address(EntryId),
+    Way(WayId),
 }
 
 /// The two halves of a dump.
@@ -142,7 +150,7 @@ impl Conversation {
     }
 
     /// The request of that number, if it is waited for in a batch some of whose answers are lost.
-    pub(super) fn take_doubtful(&mut self, seq: u32) -> Option<EntryId> {
+    pub(super) fn take_doubtful(&mut self, seq: u32) -> Option<Asked> {
         let mut found =
             self.doubtful.iter_mut().filter_map(|batch| Some((batch.find(seq)?, batch)));
         let (offset, batch) = found.next()?;

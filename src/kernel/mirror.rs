@@ -363,6 +363,11 @@ impl Mirror {
         device.insert(key, Real { rank, flags: address.flags, marks });
     }
 
+    /// When a real address was last heard of.
+    pub(super) fn real_marks(&self, ifindex: IfIndex, key: &RealKey) -> Option<Marks> {
+        Some(self.devices.get(&ifindex)?.reals.get(key)?.marks)
+    }
+
     /// Forgets a real address that turns out to be a virtual one.
     pub(super) fn take_real(&mut self, ifindex: IfIndex, key: &RealKey) -> Option<Marks> {
         Some(self.devices.get_mut(&ifindex)?.remove(key)?.marks)

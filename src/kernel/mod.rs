@@ -17,6 +17,7 @@
 //! * `mirror`: interfaces and the addresses on them that are not virtual, as last reported.
 //! * `reconciler`: which virtual addresses are wanted, which are there, so what to ask for; and
 //!   `entry`: one of them.
+//! * `ways`: routes and policy rules, in the same way but without a mirror.
 //! * `macvlan`: interfaces that we make for virtual MACs.
 //! * `firewall`: addresses that take no traffic; beside all this, with a socket of its own.
 //! * `conversation`: what has been asked and not been answered.
@@ -44,12 +45,15 @@ mod request;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
-use conversation::{Barrier, Batch, Conversation, Dump, Half, WINDOW};
+use crate::base::{
+    IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress, Way, WayKind,
+};
+use conversation::{Asked, Barrier, Batch, Conversation, Dump, Half, WINDOW};
 use entry::{Entry, Origin};
 pub use firewall::{Firewall, FirewallOptions};
 use macvlan::Macvlans;
@@ -58,6 +62,8 @@ use mirror::{Mirror, RealKey, Source};
 use reader::{Address, Content, Link, Message};
 use reconciler::{BATCH, EntryId, Facts, Reconciler};
 use request::Writer;
+pub use ways::WayId;
+use ways::{Devices, News, Ways};
 
 /// The network of one namespace: what is known of it, and what is wanted of it.
 ///
@@ -68,8 +74,11 @@ pub struct Host {
     names: LinkNames,
     links: Vec<Watched>,
     virtuals: HashSet<(LinkId, IpAddr)>,
+    /// Addresses of ours that are as good as the host's own.
+    statics: HashSet<(LinkId, IpAddr, u8)>,
     mirror: Mirror,
     reconciler: Reconciler,
+    ways: Ways,
     macvlans: Macvlans,
     conversation: Conversation,
     facts: Facts,
@@ -83,9 +92,9 @@ pub enum Fact {
     /// A watched interface has changed in a way that matters, or was not there at the start. One
     /// that was replaced by another (a new index) is first reported as gone.
     Link(LinkChange),
-    /// Every address that the owner wants has been acknowledged, or refused. Told again when
-    /// addresses had to be put back, for example because their link had been away: the time to
-    /// announce them.
+    /// Every address that the owner wants has been acknowledged, or refused; and then every route
+    /// and rule. Told again when addresses had to be put back, for example because their link had
+    /// been away: the time to announce them.
     Set {
         /// Whose wish.
         owner: u32,
@@ -138,6 +147,32 @@ pub enum Fact {
     },
     /// All leftovers are gone ([`Host::remove_leftovers`]).
     LeftoversRemoved {
+        /// How many there were.
+        removed: u32,
+    },
+    /// The kernel refuses to add or to delete a route or a policy rule ([`Host::way`] says which).
+    /// The rest of the wish goes on. It is tried again at the next wish for it, and when its
+    /// interface comes back or up.
+    WayRefused {
+        /// Whose wish; nobody's if it is no longer wanted, and stays.
+        owner: Option<u32>,
+        /// The route or rule.
+        way: WayId,
+        /// Whether it was to be added or removed.
+        wish: Wish,
+        /// `errno(3)`, positive. `ENODEV` for one whose interface doesn't exist.
+        error: i32,
+    },
+    /// Someone else has deleted a route or a policy rule that was set. It stays away until it is
+    /// wished for again ([`Host::restore_ways`]) or its interface comes back or up.
+    WayLost {
+        /// Who wants it.
+        owner: u32,
+        /// The route or rule.
+        way: WayId,
+    },
+    /// Routes and policy rules that an earlier run had left behind are gone.
+    WaysRemoved {
         /// How many there were.
         removed: u32,
     },
@@ -249,8 +284,10 @@ impl Host {
             names: LinkNames::default(),
             links: Vec::new(),
             virtuals: HashSet::new(),
+            statics: HashSet::new(),
             mirror: Mirror::default(),
             reconciler: Reconciler::default(),
+            ways: Ways::default(),
             macvlans: Macvlans::default(),
             conversation: Conversation::new(),
             facts: Facts::new(),
@@ -298,6 +335,62 @@ impl Host {
             self.rank_again(LinkId(number as u32));
         }
         self.report_all();
+    }
+
+    /// Names the addresses that are set but belong to no virtual router, in place of those named
+    /// before. They count as the host's own: one of them can be the primary one of its interface.
+    pub fn configure_statics<'a>(
+        &mut self,
+        addresses: impl IntoIterator<Item = &'a VirtualAddress>,
+    ) {
+        let key = |it: &VirtualAddress| (it.link, it.ip, it.prefix_len);
+        self.statics = addresses.into_iter().map(key).collect();
+    }
+
+    /// Names all routes and policy rules of the configuration, of all owners, set or not, in place
+    /// of those named before. The monitor has to be in the groups of [`RouteGroup`] for routes and
+    /// rules if there are any.
+    ///
+    /// [`RouteGroup`]: crate::io::sockets::RouteGroup
+    pub fn configure_ways<'a>(&mut self, ways: impl IntoIterator<Item = &'a Way>) {
+        self.ways.configure(ways);
+    }
+
+    /// `owner` wants these routes and rules and no others. Those that it no longer wants are deleted
+    /// at once; the others are added when its addresses are there, so a [`Host::set`] follows, if
+    /// only of no address, or [`Host::settle_ways`].
+    pub fn want_ways<'a>(&mut self, owner: u32, ways: impl IntoIterator<Item = &'a Way>) {
+        self.ways.want(owner, ways);
+    }
+
+    /// Adds what `owner` wants by [`Host::want_ways`], unless its addresses are still on their way;
+    /// then it is added with them. No [`Fact::Set`] follows that wouldn't otherwise.
+    pub fn settle_ways(&mut self, owner: u32) {
+        if !self.reconciler.awaits(owner) && !self.ways.activate(owner, false, &mut self.facts) {
+            self.ways.stop_waiting(owner);
+        }
+    }
+
+    /// Adds those of the routes and rules of `owner` again that someone else has deleted.
+    pub fn restore_ways(&mut self, owner: u32) {
+        self.ways.restore(owner, &mut self.facts);
+    }
+
+    /// Deletes those routes and rules of the configuration that nobody here has set: a crash may
+    /// have left them. Nothing else is deleted that doesn't say to be made by the same protocol.
+    /// [`Fact::WaysRemoved`] follows if there were any.
+    pub fn remove_leftover_ways(&mut self) {
+        self.ways.remove_leftovers(&mut self.facts);
+    }
+
+    /// The route or rule that a fact is about.
+    pub fn way(&self, way: WayId) -> Option<&WayKind> {
+        self.ways.what(way)
+    }
+
+    /// Whether a route or rule is there, as far as answers and events tell.
+    pub fn is_way_present(&self, way: &WayKind) -> bool {
+        self.ways.is_there(way)
     }
 
     /// Reads what the monitor received.
@@ -461,7 +554,8 @@ impl Host {
             (Barrier::Sent { .. }, _) => {}
             (Barrier::None, Dump::Halfway) => self.begin_half(Half::Addresses, writer),
             (Barrier::None, Dump::Wanted { urgent })
-                if conversation.batches.is_empty() && (urgent || !self.reconciler.has_work()) =>
+                if conversation.batches.is_empty()
+                    && (urgent || !(self.reconciler.has_work() || self.ways.has_work())) =>
             {
                 self.counters.dumps += 1;
                 self.mirror.begin_dump();
@@ -480,7 +574,19 @@ impl Host {
 
     /// The next fact, oldest first.
     pub fn next_fact(&mut self) -> Option<Fact> {
-        self.facts.pop_front()
+        while let Some(fact) = self.facts.pop_front() {
+            match fact {
+                // Its routes and rules are asked for now, and the fact comes when they are there.
+                Fact::Set { owner } if self.ways.activate(owner, true, &mut self.facts) => {}
+                fact => return Some(fact),
+            }
+        }
+        self.ways.next_set().map(|owner| Fact::Set { owner })
+    }
+
+    /// Whether there is a fact to be taken.
+    pub fn has_facts(&self) -> bool {
+        !self.facts.is_empty() || self.ways.has_set()
     }
 
     /// Whether the first dump is complete.
@@ -490,7 +596,7 @@ impl Host {
 
     /// Whether no wish waits to be sent or answered: at the end, the time to go.
     pub fn is_quiet(&mut self) -> bool {
-        self.reconciler.is_quiet()
+        self.reconciler.is_quiet() && self.ways.is_quiet()
     }
 
     /// Whether an address is on its interface, whoever put it there.
@@ -559,9 +665,24 @@ impl Host {
             Content::LinkGone(ifindex) => self.on_link_gone(ifindex, Source::Event),
             Content::Address(address) => self.on_address(&address, true, origin),
             Content::AddressGone(address) => self.on_address(&address, false, origin),
+            Content::Way(kind, in_place, body) => {
+                if let Some(news) = News::read(kind, in_place, body) {
+                    self.on_way(&news, origin);
+                }
+            }
             Content::Broken => self.counters.malformed += 1,
             Content::Answer(_) | Content::Done(_) | Content::Other => {}
         }
+    }
+
+    fn on_way(&mut self, news: &News<'_>, origin: Origin) {
+        if self.ways.is_empty() {
+            return;
+        }
+        let Host { ways, names, links, mirror, facts, .. } = self;
+        let devices = Devices { names, at: |link| device_of(links, link) };
+        let up = |at| mirror.device(at).is_some_and(|device| device.is_wanted_up());
+        ways.heard(news, origin, &devices, up, facts);
     }
 
     fn on_link(&mut self, link: &Link<'_>, source: Source) {
@@ -587,6 +708,7 @@ impl Host {
         {
             // What it lost while it was down is put back.
             self.reconciler.review_link(now, true, &mut self.facts);
+            self.ways.link_up(now, &mut self.facts);
         }
         if let Some(now) = now {
             self.touch_macvlans(now);
@@ -603,6 +725,7 @@ impl Host {
         }
         self.macvlan_gone(ifindex);
         if let Some(link) = device.link {
+            self.ways.link_gone(link);
             self.touch_macvlans(link);
             self.report(link);
         }
@@ -616,7 +739,8 @@ impl Host {
         let (link, up) = (device.link, device.is_wanted_up());
         let entries = self.virtual_entries(address, link);
         // The host's own one among the virtual ones is mirrored as well.
-        let kept = self.is_kept(entries);
+        let is_static = self.is_static(link, address.ip, address.prefix_len);
+        let kept = is_static || self.is_kept(entries);
         for id in entries.into_iter().flatten() {
             if present {
                 self.describe(id, address);
@@ -626,6 +750,10 @@ impl Host {
             self.reconciler.heard(id, present, origin, mark, facts);
         }
         if entries != [None; 2] && !kept {
+            if !present {
+                // It may have counted as the host's own so far.
+                self.mirror.real_gone(address.ifindex, &RealKey::of(address));
+            }
             return;
         }
         match present {
@@ -640,7 +768,7 @@ impl Host {
         }
         if let Some(link) = link {
             self.report(link);
-            if let (false, Origin::Own(_)) = (present, origin) {
+            if let (false, false, Origin::Own(_)) = (present, is_static, origin) {
                 self.facts.push_back(Fact::TakenAlong { link, ip: address.ip });
             }
         }
@@ -649,6 +777,7 @@ impl Host {
     fn on_monitor_answer(&mut self, seq: u32) {
         if self.conversation.monitor.answered(seq) {
             self.reconciler.forget_echoes(seq);
+            self.ways.doubt_all(&mut self.facts);
             self.conversation.want_dump();
         }
     }
@@ -666,8 +795,8 @@ impl Host {
             return self.on_dump_refused(error);
         }
         let Some((number, offset)) = self.conversation.find(seq) else {
-            if let Some(id) = self.conversation.take_doubtful(seq) {
-                self.on_request_answered(id, seq, error);
+            if let Some(asked) = self.conversation.take_doubtful(seq) {
+                self.on_request_answered(asked, seq, error);
             }
             return;
         };
@@ -680,32 +809,40 @@ impl Host {
             return;
         };
         let last = offset + 1 == batch.entries.len();
-        let id = batch.entries.get_mut(offset).and_then(Option::take);
-        if let Some(id) = id {
-            self.on_request_answered(id, seq, error);
+        let asked = batch.entries.get_mut(offset).and_then(Option::take);
+        if let Some(asked) = asked {
+            self.on_request_answered(asked, seq, error);
         }
         if last {
             let batch = self.conversation.batches.remove(0);
-            for (seq, id) in (batch.first_seq..).zip(batch.entries) {
-                if let Some(id) = id {
-                    self.on_request_answered(id, seq, 0);
+            for (seq, asked) in (batch.first_seq..).zip(batch.entries) {
+                if let Some(asked) = asked {
+                    self.on_request_answered(asked, seq, 0);
                 }
             }
         }
     }
 
-    fn on_request_answered(&mut self, id: EntryId, seq: u32, error: i32) {
-        let harmless = matches!(error, 0 | libc::EEXIST | libc::EADDRNOTAVAIL);
-        self.counters.refusals += u64::from(!harmless);
-        self.reconciler.answered(id, seq, error, &mut self.facts);
+    fn on_request_answered(&mut self, asked: Asked, seq: u32, error: i32) {
+        let refused = match asked {
+            Asked::Address(id) => {
+                self.reconciler.answered(id, seq, error, &mut self.facts);
+                !matches!(error, 0 | libc::EEXIST | libc::EADDRNOTAVAIL)
+            }
+            Asked::Way(id) => self.ways.answered(id, seq, error, &mut self.facts),
+        };
+        self.counters.refusals += u64::from(refused);
     }
 
     fn doubt_oldest_batch(&mut self) -> bool {
         let Some(batch) = self.conversation.doubt_oldest() else {
             return false;
         };
-        for &id in batch.entries.iter().flatten() {
-            self.reconciler.answer_lost(id);
+        for &asked in batch.entries.iter().flatten() {
+            match asked {
+                Asked::Address(id) => self.reconciler.answer_lost(id),
+                Asked::Way(id) => self.ways.answer_lost(id),
+            }
         }
         true
     }
@@ -716,11 +853,21 @@ impl Host {
         }
         let first_seq = self.conversation.numbers(BATCH as u32);
         let mut batch = Batch { first_seq, entries: Default::default() };
-        let sent = |id| batch.entries.push(Some(id));
-        let count = self.reconciler.write_batch(writer, first_seq, sent);
+        // Routes and rules first: those that go are to go before addresses, and those that come
+        // have waited for theirs.
+        let Host { ways, names, links, facts, .. } = self;
+        let devices = Devices { names, at: |link| device_of(links, link) };
+        let sent = |id| batch.entries.push(Some(Asked::Way(id)));
+        let mut count = ways.write_batch(writer, first_seq, &devices, facts, sent);
+        if count == 0 {
+            let sent = |id| batch.entries.push(Some(Asked::Address(id)));
+            count = self.reconciler.write_batch(writer, first_seq, sent);
+        }
         if count > 0 {
-            for &id in batch.entries.iter().flatten() {
-                self.open_or_close_macvlan(id);
+            for &asked in batch.entries.iter().flatten() {
+                if let Asked::Address(id) = asked {
+                    self.open_or_close_macvlan(id);
+                }
             }
             writer.ask_for_ack();
             self.conversation.used(first_seq, count);
@@ -781,7 +928,8 @@ impl Host {
             self.reconciler.seen(id, self.mirror.generation());
             self.describe(id, address);
         }
-        if entries == [None; 2] || self.is_kept(entries) {
+        let is_static = self.is_static(link, address.ip, address.prefix_len);
+        if entries == [None; 2] || is_static || self.is_kept(entries) {
             let shadow = link.is_some_and(|link| self.is_virtual(link, address.ip));
             self.mirror.real(address, shadow, Source::Page);
             if let Some(link) = link {
@@ -823,6 +971,7 @@ impl Host {
         if first {
             self.facts.push_back(Fact::Synchronised);
             self.reconciler.begin(&mut self.facts);
+            self.ways.begin();
         } else if !self.conversation.again && self.conversation.monitor == Barrier::None {
             self.facts.push_back(Fact::Resynchronised);
         }
@@ -842,6 +991,11 @@ impl Host {
         self.virtuals.contains(&(link, ip))
     }
 
+    fn is_static(&self, link: Option<LinkId>, ip: IpAddr, prefix_len: u8) -> bool {
+        !self.statics.is_empty()
+            && link.is_some_and(|link| self.statics.contains(&(link, ip, prefix_len)))
+    }
+
     /// The entry of `address`, which may have been taken for a real one so far.
     fn entry(&mut self, address: &VirtualAddress) -> EntryId {
         let (id, new) = self.reconciler.entry_for(address);
@@ -857,9 +1011,13 @@ impl Host {
         let Some(entry) = self.reconciler.entry(id) else {
             return;
         };
-        let VirtualAddress { ip, prefix_len, .. } = entry.address;
+        let VirtualAddress { link, ip, prefix_len, .. } = entry.address;
         let key = RealKey { ip, prefix_len, peer: None };
-        if let Some(marks) = self.mirror.take_real(at, &key) {
+        let marks = match self.is_static(Some(link), ip, prefix_len) {
+            true => self.mirror.real_marks(at, &key),
+            false => self.mirror.take_real(at, &key),
+        };
+        if let Some(marks) = marks {
             self.reconciler.found(id, marks);
         }
     }
@@ -909,6 +1067,7 @@ impl Host {
         self.touch_macvlans(link);
         self.rank_again(link);
         self.reconciler.review_link(link, true, &mut self.facts);
+        self.ways.link_up(link, &mut self.facts);
     }
 
     /// An interface bears its watched name no more, but lives on.
@@ -922,6 +1081,7 @@ impl Host {
         if let Some(device) = self.mirror.device_mut(ifindex) {
             device.link = None;
         }
+        self.ways.link_gone(link);
         self.touch_macvlans(link);
         self.report(link);
         let mirror = &mut self.mirror;
@@ -968,6 +1128,11 @@ impl Host {
             self.facts.push_back(Fact::Link(LinkChange { link, facts }));
         }
     }
+}
+
+/// The interface that bears a link's name.
+fn device_of(links: &[Watched], link: LinkId) -> Option<IfIndex> {
+    links.get(link.index())?.device
 }
 
 /// A virtual address that isn't one any more, as an event would have told of it.

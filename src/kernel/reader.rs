@@ -103,6 +103,8 @@ pub(super) enum Content<'a> {
     Address(Address),
     /// An address is there no more (`RTM_DELADDR`).
     AddressGone(Address),
+    /// A route or a policy rule has come or gone; kind, whether it has taken another's place, body.
+    Way(u16, bool, &'a [u8]),
     /// An acknowledgement (0) or a refusal (a positive `errno(3)`) of a request.
     Answer(i32),
     /// The end of a dump: 0, or the error that cut it short.
@@ -185,7 +187,7 @@ impl<'a> Iterator for Messages<'a> {
             seq: header.seq,
             port: header.port,
             interrupted: header.flags & NLM_F_DUMP_INTR != 0,
-            content: content(header.kind, body),
+            content: content(header.kind, header.flags, body),
         })
     }
 }
@@ -198,12 +200,15 @@ fn split_message(bytes: &[u8]) -> Option<(MessageHeader, &[u8], &[u8])> {
     Some((header, body, bytes.get(aligned(len)..).unwrap_or_default()))
 }
 
-fn content(kind: u16, body: &[u8]) -> Content<'_> {
+fn content(kind: u16, flags: u16, body: &[u8]) -> Content<'_> {
     match kind {
         NLMSG_ERROR => error_number(body).map_or(Content::Broken, Content::Answer),
         NLMSG_DONE => Content::Done(error_number(body).unwrap_or(0)),
         libc::RTM_NEWLINK | libc::RTM_DELLINK => link(kind, body),
         libc::RTM_NEWADDR | libc::RTM_DELADDR => address(kind, body),
+        libc::RTM_NEWROUTE | libc::RTM_DELROUTE | libc::RTM_NEWRULE | libc::RTM_DELRULE => {
+            Content::Way(kind, flags & libc::NLM_F_REPLACE as u16 != 0, body)
+        }
         _ => Content::Other,
     }
 }
@@ -314,7 +319,7 @@ fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
 }
 
 /// The attributes of a message, up to the first that runs over its end.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let (header, _) = AttributeHeader::read_from_prefix(bytes).ok()?;
         let len = usize::from(header.len);

@@ -292,6 +292,11 @@ impl Reconciler {
         self.report(owner, facts);
     }
 
+    /// Whether [`Fact::Set`] is due for `owner`, or will be when what it wants is there.
+    pub(super) fn awaits(&self, owner: u32) -> bool {
+        self.owners.get(&owner).is_some_and(|account| account.asked_set)
+    }
+
     /// A configured address that is there before anyone wished for it was left by a crash.
     pub(super) fn leftover(&mut self, id: EntryId, facts: &mut Facts) {
         if self.entries.get_mut(id.index()).is_some_and(Entry::make_leftover) {

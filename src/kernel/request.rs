@@ -36,7 +36,7 @@ use crate::base::{IfIndex, Mac, VirtualAddress};
 /// one macvlan.
 pub(super) const LONGEST: usize = 128;
 
-const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+pub(super) const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
 const ACK: u16 = libc::NLM_F_ACK as u16;
 const DUMP: u16 = libc::NLM_F_DUMP as u16;
 const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
@@ -56,12 +56,14 @@ pub(super) struct Writer<'a> {
     buffer: &'a mut [u8],
     len: usize,
     last: usize,
+    /// Something didn't fit.
+    full: bool,
 }
 
 impl<'a> Writer<'a> {
     /// Begins at the start of `buffer`.
     pub(super) fn new(buffer: &'a mut [u8]) -> Self {
-        Writer { buffer, len: 0, last: 0 }
+        Writer { buffer, len: 0, last: 0, full: false }
     }
 
     /// Whether one more request about an address certainly fits.
@@ -72,6 +74,21 @@ impl<'a> Writer<'a> {
     /// How many bytes have been written.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Where the writer is, for [`Writer::undo`].
+    pub(super) fn mark(&self) -> (usize, usize) {
+        (self.len, self.last)
+    }
+
+    /// Takes back what has been written since.
+    pub(super) fn undo(&mut self, (len, last): (usize, usize)) {
+        (self.len, self.last, self.full) = (len, last, false);
+    }
+
+    /// Whether something didn't fit, so that the last request isn't whole.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Asks for `address` on the interface.
@@ -222,21 +239,23 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn begin(&mut self, kind: u16, flags: u16, seq: u32) {
+    /// Begins a request.
+    pub(super) fn begin(&mut self, kind: u16, flags: u16, seq: u32) {
         self.last = self.len;
         let header = MessageHeader { len: 0, kind, flags, seq, port: 0 };
         self.put(header.as_bytes());
     }
 
     /// Fills in the length; everything written is a multiple of four bytes long.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         let len = (self.len - self.last) as u32;
         if let Some(field) = self.buffer.get_mut(self.last..self.last + 4) {
             field.copy_from_slice(&len.to_ne_bytes());
         }
     }
 
-    fn attribute(&mut self, kind: u16, parts: &[&[u8]]) {
+    /// Writes an attribute.
+    pub(super) fn attribute(&mut self, kind: u16, parts: &[&[u8]]) {
         let len = size_of::<AttributeHeader>() + parts.iter().map(|part| part.len()).sum::<usize>();
         let end = self.len + aligned(len);
         self.put(AttributeHeader { len: len as u16, kind }.as_bytes());
@@ -248,24 +267,29 @@ impl<'a> Writer<'a> {
     }
 
     /// Begins an attribute that holds others; gives where it begins, for [`Writer::close`].
-    fn open(&mut self, kind: u16) -> usize {
+    pub(super) fn open(&mut self, kind: u16) -> usize {
         let start = self.len;
         self.put(AttributeHeader { len: 0, kind }.as_bytes());
         start
     }
 
-    fn close(&mut self, start: usize) {
+    /// Ends what began there.
+    pub(super) fn close(&mut self, start: usize) {
         let len = (self.len - start) as u16;
         if let Some(field) = self.buffer.get_mut(start..start + 2) {
             field.copy_from_slice(&len.to_ne_bytes());
         }
     }
 
-    /// Callers have made sure of the room ([`Writer::has_room`]); without it nothing is written.
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.buffer.get_mut(self.len..self.len + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.len += bytes.len();
+    /// Callers have made sure of the room ([`Writer::has_room`]), or look whether there was enough
+    /// ([`Writer::is_full`]); without it nothing is written.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        match self.buffer.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.full = true,
         }
     }
 }

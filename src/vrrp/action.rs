@@ -112,7 +112,7 @@ pub enum Cause {
         /// Its priority.
         priority: u8,
     },
-    /// Someone took one of its addresses off the host.
+    /// Someone took one of its addresses, routes or rules off the host.
     AddressLost,
 }
 

@@ -748,7 +748,9 @@ enum Verdict {
 impl Details {
     fn new(params: RouterParams) -> Self {
         let mut others: Vec<LinkId> = Vec::new();
-        let devices = params.addresses.iter().map(|address| address.link);
+        let tracked = params.addresses.iter().filter(|it| params.tracks(it.link, it.ip));
+        let ways = params.extras.ways.iter().filter(|way| way.tracked).flat_map(|way| way.links());
+        let devices = tracked.map(|address| address.link).chain(ways);
         let made = params.macvlans.iter().map(|macvlan| macvlan.link);
         for link in params.tracked_links.iter().copied().chain(made).chain(devices) {
             if link != params.link && !others.contains(&link) {
@@ -756,7 +758,7 @@ impl Details {
             }
         }
         let mut advertised = Vec::new();
-        for address in &params.addresses {
+        for address in params.listed() {
             match (params.transport.family, address.ip) {
                 (Family::Ipv4, IpAddr::V4(ip)) => advertised.extend(ip.octets()),
                 (Family::Ipv6, IpAddr::V6(ip)) => advertised.extend(ip.octets()),

@@ -22,5 +22,5 @@ pub use change::{AddressChange, Change, Identity};
 pub use counters::{RouterCounters, UnattributedCounters};
 pub use engine::{Engine, RouterView};
 pub use latency::{Latency, Overdue};
-pub use params::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
+pub use params::{Extras, GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 pub use router::{Active, Backup, Fault, NextGarp, State, StateName};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::base::{Centis, Family, LinkId, Mac, Macvlan, Span, VirtualAddress, Vrid};
+use crate::base::{Centis, Family, LinkId, Mac, Macvlan, Span, VirtualAddress, Vrid, Way};
 use crate::wire::{ChecksumForm, Version};
 
 /// One virtual router as the configuration wants it.
@@ -28,8 +28,11 @@ pub struct RouterParams {
     pub preempt: Preempt,
     /// Interfaces that must be up besides its own (`track_interface` without weight).
     pub tracked_links: Box<[LinkId]>,
-    /// The addresses it carries, in the order in which adverts list them.
+    /// The addresses it carries: those that adverts list, in that order, and behind them those that
+    /// they don't ([`Extras::excluded`]).
     pub addresses: Box<[VirtualAddress]>,
+    /// What else it has while it is Active.
+    pub extras: Extras,
     /// How it announces its addresses.
     pub garp: GarpParams,
     /// The Ethernet source of its adverts, if that isn't its interface's own address.
@@ -38,6 +41,18 @@ pub struct RouterParams {
     pub macvlans: Box<[Macvlan]>,
     /// Accept_Mode (RFC 9568 section 6.1): whether its addresses take traffic.
     pub accept: bool,
+}
+
+/// What a virtual router has, while it is Active, besides addresses that adverts list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// How many of its addresses, the last ones, adverts don't list
+    /// (`virtual_ipaddress_excluded`). They may be of the other family.
+    pub excluded: usize,
+    /// Addresses that nobody misses (`no_track`): where they are, and what.
+    pub untracked: Box<[(LinkId, IpAddr)]>,
+    /// Routes and policy rules, routes first, in the order in which they are added.
+    pub ways: Box<[Way]>,
 }
 
 /// How adverts travel: over IPv4 from the primary address to the multicast group by default.
@@ -109,6 +124,17 @@ impl RouterParams {
     /// Whether it owns the addresses (priority 255, RFC 9568 section 5.2.4).
     pub fn is_owner(&self) -> bool {
         self.priority == 255
+    }
+
+    /// The addresses that its adverts list.
+    pub fn listed(&self) -> &[VirtualAddress] {
+        let listed = self.addresses.len().saturating_sub(self.extras.excluded);
+        self.addresses.get(..listed).unwrap_or_default()
+    }
+
+    /// Whether it minds if that address is lost.
+    pub fn tracks(&self, link: LinkId, ip: IpAddr) -> bool {
+        !self.extras.untracked.contains(&(link, ip))
     }
 }
 

@@ -7,7 +7,7 @@ use viprd::base::{
     Scope, Span, VirtualAddress, Vrid,
 };
 use viprd::vrrp::{
-    Action, Engine, GarpParams, Preempt, RouterParams, RouterView, StateName, Transport,
+    Action, Engine, Extras, GarpParams, Preempt, RouterParams, RouterView, StateName, Transport,
 };
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, ChecksumForm, Version};
@@ -167,6 +167,7 @@ pub fn params() -> RouterParams {
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
+        extras: Extras::default(),
     }
 }
 

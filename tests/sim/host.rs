@@ -10,7 +10,9 @@ use viprd::base::{
     Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId, Scope, Span,
     VirtualAddress,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Notice, RouterParams, State, StateName, Transport};
+use viprd::vrrp::{
+    Action, Engine, Extras, GarpParams, Notice, RouterParams, State, StateName, Transport,
+};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, Version};
 
@@ -627,6 +629,7 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
+        extras: Extras::default(),
     }
 }
 

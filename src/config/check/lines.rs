@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use super::Check;
+use crate::base::{LinkId, Way};
 use crate::config::diagnostic::{Diagnostic, codes};
 use crate::config::facts::{Facts, ip_of};
 use crate::config::keywords::route::{routes, rules};
-use crate::config::keywords::{Key, address, instance, root};
+use crate::config::keywords::{Key, address, global, instance, root};
 use crate::config::model::{Datum, Entry, Section};
+use crate::config::ways::{FIRST_PREFERENCE, Reading, Refused};
 
 impl Check<'_> {
     /// The lines of a virtual router.
@@ -27,9 +29,15 @@ impl Check<'_> {
     }
 
     /// The lines outside of virtual routers.
-    pub(super) fn static_lines(&mut self, model: &Section) {
+    pub(super) fn static_lines(&mut self, model: &Section, globals: &Section) {
+        let interface = globals.text(global::DEFAULT_INTERFACE);
         for entry in model.lines(root::STATIC_IPADDRESS) {
-            self.address_line(entry, None);
+            self.address_line(entry, interface);
+            if entry.get(address::DEV).is_none() && interface.is_none() {
+                let message = "this line of `static_ipaddress` has no interface";
+                let finding = Diagnostic::new(codes::NO_INTERFACE, entry.span, message);
+                self.tell(finding.label("left out").help("add `dev` and an interface"));
+            }
         }
         for entry in model.lines(root::STATIC_ROUTES) {
             self.route_line(entry, root::STATIC_ROUTES);
@@ -89,6 +97,8 @@ impl Check<'_> {
             _ => None,
         };
         self.one_family(entry, family, &[routes::SRC, routes::VIA, routes::OR], "route");
+        let refused = self.read_ways(|reading| reading.route(entry));
+        self.tell_refused(refused);
     }
 
     fn rule_line(&mut self, entry: &Entry, opener: Key) {
@@ -100,6 +110,24 @@ impl Check<'_> {
             );
             let finding = Diagnostic::new(codes::NO_PREFERENCE, entry.span, message);
             self.tell(finding.help("add `preference` and a number"));
+        }
+        let refused = self.read_ways(|reading| reading.rule(entry));
+        self.tell_refused(refused);
+    }
+
+    /// Reads a line as it will be read when it is of use.
+    fn read_ways(&self, read: impl FnOnce(&mut Reading<'_>) -> Result<Way, Refused>) -> Refused {
+        let mut reading = Reading {
+            names: self.names,
+            link: &mut |_| LinkId(0),
+            preferences: &mut [FIRST_PREFERENCE; 2],
+        };
+        read(&mut reading).err().flatten()
+    }
+
+    fn tell_refused(&mut self, refused: Refused) {
+        if let Some(finding) = refused {
+            self.tell(*finding);
         }
     }
 

@@ -10,6 +10,7 @@ mod wire;
 use super::Options;
 use super::diagnostic::{Diagnostic, Findings};
 use super::facts::Facts;
+use super::iproute::Names;
 use super::keywords::{Key, root};
 use super::model::Section;
 use super::source::TextSpan;
@@ -18,10 +19,11 @@ use super::source::TextSpan;
 pub(super) fn check<'m>(
     model: &'m Section,
     globals: &'m Section,
+    names: &Names,
     options: &Options,
     findings: &mut Findings,
 ) -> Vec<Facts<'m>> {
-    let mut check = Check { findings };
+    let mut check = Check { findings, names };
     let routers: Vec<Facts<'m>> =
         model.blocks(root::VRRP_INSTANCE).map(|section| Facts::of(section, globals)).collect();
     let routers = check.unique_routers(routers);
@@ -34,7 +36,7 @@ pub(super) fn check<'m>(
     }
     check.strict_in_general(globals, &routers);
     check.global_settings(globals);
-    check.static_lines(model);
+    check.static_lines(model, globals);
     check.names(model, globals, &routers, options);
     check.delays(model, &routers);
     let routers = check.distinct_on_the_wire(routers);
@@ -45,6 +47,8 @@ pub(super) fn check<'m>(
 /// Where findings go.
 struct Check<'f> {
     findings: &'f mut Findings,
+    /// iproute2's names.
+    names: &'f Names,
 }
 
 impl Check<'_> {

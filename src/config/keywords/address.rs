@@ -15,7 +15,7 @@ keywords! {
         "The label that old tools show it with, beginning with the interface's name.";
     PEER "peer": Shape::Args(&[arg(Kind::Prefix, "ADDRESS[/LENGTH]")]), "", NotYet,
         "The address at the other end of a point-to-point link.";
-    NO_TRACK "no_track": FLAG, "", NotYet,
+    NO_TRACK "no_track": FLAG, "", Works,
         "Nobody minds if somebody else removes the address.";
     TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", NotYet,
         "The track_group whose virtual routers fail if this static address is gone for good.";

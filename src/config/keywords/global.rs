@@ -239,9 +239,9 @@ keywords! {
         "Where JSON is dumped.";
     JSON_VERSION "json_version": Shape::Args(&[arg(Kind::Int(1, 2, ""), "1|2")]), "1", NotYet,
         "The form of that JSON.";
-    IPROUTE_USR_DIR "iproute_usr_dir": FILE, "/usr/share/iproute2", NotYet,
-        "Where the names of routing tables and the like are looked up first.";
-    IPROUTE_ETC_DIR "iproute_etc_dir": FILE, "/etc/iproute2", NotYet,
+    IPROUTE_USR_DIR "iproute_usr_dir": FILE, "/usr/share/iproute2", Works,
+        "Where the names of routing tables and the like are looked up last.";
+    IPROUTE_ETC_DIR "iproute_etc_dir": FILE, "/etc/iproute2", Works,
         "Where the administrator's own such names are.";
     // Other ways to look inside.
     SNMP_SOCKET "snmp_socket": Shape::Args(&[arg(Kind::Word, "SOCKET")]), "unix:/var/agentx/master", NotYet,

@@ -25,11 +25,11 @@ keywords! {
     // What it carries.
     VIRTUAL_IPADDRESS "virtual_ipaddress": Shape::Lines(Place::Address), "", Works,
         "The addresses it carries, listed in its adverts; all of one family.";
-    VIRTUAL_IPADDRESS_EXCLUDED "virtual_ipaddress_excluded": Shape::Lines(Place::Address), "", NotYet,
+    VIRTUAL_IPADDRESS_EXCLUDED "virtual_ipaddress_excluded": Shape::Lines(Place::Address), "", Works,
         "Further addresses that its adverts don't list, of either family.";
-    VIRTUAL_ROUTES "virtual_routes": Shape::Lines(Place::Route), "", NotYet,
+    VIRTUAL_ROUTES "virtual_routes": Shape::Lines(Place::Route), "", Works,
         "Routes that exist while it is master.";
-    VIRTUAL_RULES "virtual_rules": Shape::Lines(Place::Rule), "", NotYet,
+    VIRTUAL_RULES "virtual_rules": Shape::Lines(Place::Rule), "", Works,
         "Policy rules that exist while it is master.";
     NO_VIRTUAL_IPADDRESS "no_virtual_ipaddress": FLAG, "", Works,
         "Says that it has no addresses on purpose.";

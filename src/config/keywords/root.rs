@@ -22,11 +22,11 @@ keywords! {
         "A BFD session (RFC 5880, RFC 5881) that virtual routers track.";
     GARP_GROUP "garp_group": Shape::Block(Place::GarpGroup, Unnamed), "", NotYet,
         "How fast gratuitous ARPs may follow each other on an interface, or on several together.";
-    STATIC_IPADDRESS "static_ipaddress": Shape::Lines(Place::Address), "", NotYet,
+    STATIC_IPADDRESS "static_ipaddress": Shape::Lines(Place::Address), "", Works,
         "Addresses that are there as long as the daemon runs, whatever the states.";
-    STATIC_ROUTES "static_routes": Shape::Lines(Place::Route), "", NotYet,
+    STATIC_ROUTES "static_routes": Shape::Lines(Place::Route), "", Works,
         "Routes that are there as long as the daemon runs, whatever the states.";
-    STATIC_RULES "static_rules": Shape::Lines(Place::Rule), "", NotYet,
+    STATIC_RULES "static_rules": Shape::Lines(Place::Rule), "", Works,
         "Policy rules that are there as long as the daemon runs, whatever the states.";
     TRACK_GROUP "track_group": Shape::Block(Place::TrackGroup, Named), "", NotYet,
         "Virtual routers that fail when a static address, route or rule is gone for good.";

@@ -2,7 +2,8 @@
 //! to netfilter.
 
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
@@ -19,10 +20,14 @@ pub enum RouteGroup {
     Ipv4Address = 5,
     /// IPv4 routes.
     Ipv4Route = 7,
+    /// IPv4 policy rules.
+    Ipv4Rule = 8,
     /// IPv6 addresses of interfaces.
     Ipv6Address = 9,
     /// IPv6 routes.
     Ipv6Route = 11,
+    /// IPv6 policy rules.
+    Ipv6Rule = 19,
 }
 
 /// A route socket that is told of every change in `groups`, in the network namespace that the
@@ -39,6 +44,16 @@ pub fn netlink_monitor(groups: &[RouteGroup], receive_buffer: usize) -> io::Resu
         socket.add_membership(group as u32)?;
     }
     finish(socket, receive_buffer)
+}
+
+/// Lets a route socket be told of one more group.
+///
+/// # Errors
+/// Those of `setsockopt(2)`; `EINVAL` from a kernel without such a group.
+pub fn join_group(monitor: &OwnedFd, group: RouteGroup) -> io::Result<()> {
+    // SAFETY: the descriptor is only borrowed: it stays open meanwhile, and isn't closed here.
+    let socket = ManuallyDrop::new(unsafe { Socket::from_raw_fd(monitor.as_raw_fd()) });
+    socket.add_membership(group as u32)
 }
 
 /// A route socket for requests and their acknowledgements, which carry the kernel's reason in

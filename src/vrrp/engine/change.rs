@@ -168,7 +168,8 @@ impl Engine {
             details.only_fresh = active.addresses_set || details.only_fresh;
             active.addresses_set = false;
         }
-        let changes = !(gone.is_empty() && new.is_empty());
+        let ways = old.extras.ways != details.params.extras.ways;
+        let changes = ways || !(gone.is_empty() && new.is_empty());
         details.fresh.extend(new);
         details.former = gone;
         if changes {
