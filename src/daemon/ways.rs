@@ -159,8 +159,8 @@ impl Daemon {
 
     /// What a crash had left is gone.
     pub(super) fn on_ways_removed(&self, removed: u32) {
-        let ways = words::count(removed as usize, "route or rule");
-        info!("removed {ways} that an earlier run had left behind");
+        let routes = words::count(removed as usize, "route");
+        info!("removed {routes} (policy rules included) that an earlier run had left behind");
     }
 }
 

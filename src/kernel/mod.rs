@@ -458,6 +458,7 @@ impl Host {
     /// [`Fact::Set`] follows.
     pub fn set<'a>(&mut self, owner: u32, addresses: impl IntoIterator<Item = &'a VirtualAddress>) {
         self.reconciler.wish(owner);
+        self.ways.unsettle(owner);
         for address in addresses {
             let id = self.entry(address);
             self.reconciler.set(owner, id, address, &mut self.facts);

@@ -336,6 +336,9 @@ impl World {
                 Fact::MacvlanRefused { .. } | Fact::MacvlansRemoved { .. } => {
                     panic!("nobody wants macvlans")
                 }
+                Fact::WayRefused { .. } | Fact::WayLost { .. } | Fact::WaysRemoved { .. } => {
+                    panic!("nobody wants routes")
+                }
             }
         }
     }

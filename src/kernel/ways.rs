@@ -74,6 +74,9 @@ struct Object {
     ours: bool,
     /// It is to be asked for, there or not.
     assert: bool,
+    /// The addresses of an owner change, and the kernel may delete it with one of them: that is
+    /// nobody's doing, and it will be asked for again.
+    unsure: bool,
     /// It was refused, and isn't asked for again before somebody wishes so.
     parked: bool,
     /// The request that waits for its answer.
@@ -268,6 +271,13 @@ impl Ways {
         }
         self.report(owner);
         true
+    }
+
+    /// The addresses of `owner` are being changed: [`Ways::activate`] follows.
+    pub(super) fn unsettle(&mut self, owner: u32) {
+        for id in self.owners.get(&owner).into_iter().flat_map(|account| &account.ways) {
+            self.objects[id.index()].unsure = true;
+        }
     }
 
     /// Asks for those ways of `owner` that aren't there.
@@ -513,7 +523,7 @@ impl Ways {
             return;
         }
         object.there = false;
-        if object.assert || !up {
+        if object.assert || object.unsure || !up {
             return;
         }
         object.ours = false;
@@ -611,6 +621,7 @@ impl Object {
             there: false,
             ours: false,
             assert: false,
+            unsure: false,
             parked: false,
             flight: None,
             echo: None,
@@ -657,7 +668,7 @@ impl Object {
 
     fn sent(&mut self, step: Step, seq: u32) {
         self.flight = Some(Flight { seq, step, echoed: false, removed: false });
-        self.echo = None;
+        (self.echo, self.unsure) = (None, false);
     }
 
     /// The monitor tells of what our request of that number made.

@@ -105,7 +105,7 @@ impl Check<'_> {
         self.one_family(entry, None, &[rules::FROM, rules::TO], "rule");
         if entry.get(rules::PREFERENCE).is_none() {
             let message = format!(
-                "this line of `{}` has no preference, so its place among the rules depends on chance",
+                "this line of `{}` has no preference, so it gets the next one below 16384 that is left",
                 opener.keyword().name
             );
             let finding = Diagnostic::new(codes::NO_PREFERENCE, entry.span, message);
