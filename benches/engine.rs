@@ -9,9 +9,9 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use viprd::base::{
     Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, Scope, Span, VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Engine, GarpParams, Preempt, RouterParams};
+use viprd::vrrp::{Conduct, Engine, GarpParams, Preempt, RouterParams};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, ChecksumForm, Version};
+use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
 const START: Instant = Instant::from_nanos(1_000_000_000_000);
 
@@ -54,6 +54,7 @@ fn params(router: usize, routers: usize) -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams::default(),
+        conduct: Conduct::default(),
     }
 }
 
@@ -110,6 +111,7 @@ fn packets(routers: usize, priority: u8) -> Vec<(IfIndex, Vec<u8>)> {
             source: Ipv4Addr::new(10, 0, 0, 2),
             addresses: &[address_of(router)],
             checksum_form: ChecksumForm::Message,
+            authentication: Authentication::None,
         };
         let frame = AdvertFrame::new(&content, Mac::default());
         (IfIndex(link_of(router).0 + 2), frame.packet().to_vec())

@@ -19,7 +19,7 @@ use viprd::control::{
     DaemonInfo, ErrorCode, LatencyRecord, MAX_PENDING, MAX_REQUEST, PAGE, Progress, Record,
     ReloadRecord, Request, Session, StateWord, StatusRecord, View,
 };
-use viprd::vrrp::{Engine, GarpParams, Preempt, RouterParams};
+use viprd::vrrp::{Conduct, Engine, GarpParams, Preempt, RouterParams};
 use viprd::wire::{Advert, ChecksumForm, Version};
 
 const ETH0: u32 = 2;
@@ -115,6 +115,8 @@ impl World {
             interval: Centis::new(50),
             source: Ipv4Addr::new(192, 168, 122, 2),
             auth_type: 0,
+            auth_data: [0; 8],
+            signed: None,
             checksum_form: ChecksumForm::Message,
             addresses: &[[192, 168, 122, 52]],
         };
@@ -171,6 +173,7 @@ fn router(name: &str, link: u32, vrid: u8) -> RouterParams {
         }]
         .into(),
         garp: GarpParams::default(),
+        conduct: Conduct::default(),
     }
 }
 

@@ -9,9 +9,9 @@ use viprd::base::{
     Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, RouterId, Scope, Span,
     VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Preempt, RouterParams, StateName};
+use viprd::vrrp::{Action, Conduct, Engine, GarpParams, Preempt, RouterParams, StateName};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, ChecksumForm, Version};
+use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
 /// Counts what this thread asks for; other tests run beside it.
 struct Counting;
@@ -79,6 +79,7 @@ impl House {
                 source,
                 addresses: &[Ipv4Addr::new(192, 0, 2, params.vrid.get())],
                 checksum_form: params.checksum_form,
+                authentication: Authentication::None,
             };
             AdvertFrame::new(&content, Mac::default())
         };
@@ -156,8 +157,8 @@ impl House {
         let mut garbage = [0x45; 60];
         for byte in 0..60 {
             garbage[byte] ^= byte as u8;
-            if let Err((refusal, vrid)) = Advert::parse(&garbage) {
-                self.engine.on_malformed(IFINDEX, refusal, vrid);
+            if let Err(refused) = Advert::parse(&garbage) {
+                self.engine.on_malformed(IFINDEX, &refused);
             }
         }
         self.run_for(Span::from_secs(1));
@@ -188,6 +189,7 @@ fn params(vrid: u8) -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams { refresh: Span::from_secs(1), ..GarpParams::default() },
+        conduct: Conduct::default(),
     }
 }
 

@@ -7,10 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::facts::Facts;
 use super::keywords::{Key, address as addr, global, instance, tracking::interface as tracked};
 use super::model::{Datum, Entry, Section};
-use super::{Configuration, settings};
+use super::{Configuration, conduct, settings};
 use crate::base::{Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
 use crate::vrrp::{GarpParams, Preempt, RouterParams};
-use crate::wire::ChecksumForm;
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
 pub(super) fn lower(model: &Section, globals: &Section, routers: &[Facts<'_>]) -> Configuration {
@@ -34,18 +33,25 @@ impl Lowering<'_> {
         }
         let link = self.links.intern(router.interface?);
         let section = router.section;
+        let (conduct, checksum_form) = conduct::conduct(router);
+        let mut garp = self.garp(section);
+        if router.strict {
+            // No RFC has gratuitous ARPs against a rival.
+            garp.lower_priority_repeat = 0;
+        }
         Some(RouterParams {
             name: router.name().into(),
             link,
             vrid: Vrid::new(router.vrid?)?,
             version: router.version,
-            checksum_form: self.checksum_form(section),
+            checksum_form,
             priority: router.priority,
             interval: router.interval().1,
             preempt: preempt(router),
             tracked_links: self.tracked_links(section),
             addresses: self.addresses(router, link),
-            garp: self.garp(section),
+            garp,
+            conduct,
         })
     }
 
@@ -95,17 +101,6 @@ impl Lowering<'_> {
             label: label.and_then(|label| Label::from(label).ok()),
             scope: scope.map_or(Scope::GLOBAL, scope_of),
         })
-    }
-
-    /// What v3's checksum over IPv4 covers: with the pseudo-header unless `v3_checksum_as_v2` says
-    /// otherwise. That is keepalived's default, and keepalived 2.2 takes no other form: of two of
-    /// them one may be replaced by us, and they must go on understanding each other.
-    fn checksum_form(&self, section: &Section) -> ChecksumForm {
-        let own = section.bool(instance::V3_CHECKSUM_AS_V2);
-        match own.or_else(|| self.globals.bool(global::V3_CHECKSUM_AS_V2)) {
-            Some(true) => ChecksumForm::Message,
-            Some(false) | None => ChecksumForm::PseudoHeader,
-        }
     }
 
     fn garp(&self, section: &Section) -> GarpParams {

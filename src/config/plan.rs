@@ -134,7 +134,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::base::{Centis, Scope, VirtualAddress, Vrid};
-    use crate::vrrp::{GarpParams, Preempt};
+    use crate::vrrp::{Conduct, GarpParams, Preempt};
     use crate::wire::{ChecksumForm, Version};
     use proptest::prelude::*;
 
@@ -158,6 +158,7 @@ mod tests {
                 scope: Scope::GLOBAL,
             }]),
             garp: GarpParams::default(),
+            conduct: Conduct::default(),
         }
     }
 

@@ -126,7 +126,7 @@ pub struct AddressRecord {
 pub struct CauseRecord {
     /// For programs: `startup`, `shutdown`, `interface-absent`, `interface-down`,
     /// `no-primary-ip-address`, `interface-not-ethernet`, `fault-ended`, `master-timeout`,
-    /// `master-resigned`, `outranked`, `address-lost`.
+    /// `master-resigned`, `lower-priority-master`, `preempt-hold-timeout`, `owner-preempt`, `outranked`, `address-lost`.
     pub event: String,
     /// For people: a clause that follows "because".
     pub words: String,
@@ -362,7 +362,11 @@ counters_record! {
         ip_ttl_errors,
         checksum_errors,
         version_errors,
+        invalid_auth_type,
         auth_type_mismatch,
+        auth_failures,
+        auth_replays,
+        v2_ignored,
         own_address_rcvd,
         advertisement_missed,
         advertisement_late,
@@ -392,7 +396,10 @@ impl RouterCountersRecord {
             + self.ip_ttl_errors
             + self.checksum_errors
             + self.version_errors
+            + self.invalid_auth_type
             + self.auth_type_mismatch
+            + self.auth_failures
+            + self.auth_replays
             + self.own_address_rcvd
     }
 }

@@ -19,7 +19,7 @@ impl View<'_> {
         };
         let master_priority = match router.state {
             State::Initialize { .. } => None,
-            State::Backup(backup) => backup.active.map(|(_, priority)| priority),
+            State::Backup(backup) => backup.heard().map(|(_, priority)| priority),
             State::Active(_) => Some(router.priority),
         };
         let since = self.since(router);
@@ -156,7 +156,12 @@ fn times(router: &RouterView<'_>) -> TimesRecord {
         State::Backup(backup) => (backup.active_interval, backup.down_interval),
         State::Initialize { .. } | State::Active(_) => (
             params.interval,
-            active_down_interval(params.version, router.priority, params.interval),
+            active_down_interval(
+                params.version,
+                router.priority,
+                params.interval,
+                params.conduct.down_adverts,
+            ),
         ),
     };
     let skew = skew_time(params.version, router.priority, active_interval);

@@ -16,10 +16,11 @@ use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::manners;
 use super::pulse::Pulse;
+use super::refusals::Limiter;
 use super::reload::Reload;
 use super::run::Daemon;
 use super::signals;
-use super::words::{Limiter, count};
+use super::words::count;
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
 use crate::io::process::{self, NetworkNamespace};
@@ -40,7 +41,7 @@ const KEEPALIVED_EQUIVALENT: &str = "2.4.3";
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Wanted receive buffers. 4,000 adverts that arrive at once take about 3 MB of socket memory; a
 /// mass failover makes about as many netlink messages.
-const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
+pub(super) const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
 const MONITOR_RECEIVE_BUFFER: usize = 16 << 20;
 const COMMAND_RECEIVE_BUFFER: usize = 4 << 20;
 const FRAME_SEND_BUFFER: usize = 16 << 20;
@@ -59,6 +60,8 @@ mod exit {
 /// Every descriptor of the daemon.
 pub(super) struct Sockets {
     pub vrrp: OwnedFd,
+    /// Hears adverts behind authentication headers; opened when a router has such.
+    pub signed: Option<OwnedFd>,
     pub memberships: Memberships,
     pub packet: OwnedFd,
     pub monitor: OwnedFd,
@@ -242,9 +245,12 @@ fn start(
 
     let mut host = Host::new(&names);
     host.configure(routers.iter().flat_map(|router| &router.addresses));
-    let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
+    // Seconds since 1970: above what an earlier run can have reached with one advert a second.
+    let sequence = u32::try_from(clock::wall_nanos() / 1_000_000_000).unwrap_or(0);
+    let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len(), sequence);
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
+    let global_log_unknown_vrids = global.log_unknown_vrids;
     Ok(Daemon {
         io: io.io,
         frames,
@@ -264,6 +270,7 @@ fn start(
         retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
+        log_unknown_vrids: global_log_unknown_vrids,
         packets_came: false,
     })
 }
@@ -290,6 +297,7 @@ impl Sockets {
                 .map_err(system("can't take signals"))?,
             vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER)
                 .map_err(system("can't open a raw socket for VRRP"))?,
+            signed: None,
             packet: sockets::packet_sender(FRAME_SEND_BUFFER)
                 .map_err(system("can't open a packet socket"))?,
             monitor: sockets::netlink_monitor(&groups, MONITOR_RECEIVE_BUFFER)

@@ -10,7 +10,8 @@ use zerocopy::IntoBytes;
 use super::tokens;
 use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId};
 use crate::io::Io;
-use crate::vrrp::{Engine, RouterParams, StateName};
+use crate::vrrp::{Engine, RouterParams, RouterView, StateName};
+use crate::wire::Version;
 use crate::wire::arp::GratuitousArp;
 use crate::wire::vrrp::{AdvertContent, AdvertFrame};
 
@@ -25,6 +26,10 @@ pub(super) struct Frames {
     /// The routers whose adverts a link carries.
     carried: Vec<Vec<RouterId>>,
     adverts: Vec<Option<Ready>>,
+    /// The sequence number of the last signed advert, for each router.
+    sequences: Vec<u32>,
+    /// Where they begin.
+    sequence: u32,
     /// Routers whose addresses have not been announced once since they were set.
     first: VecDeque<Announcement>,
     /// The repetitions, after everybody's first.
@@ -35,6 +40,8 @@ pub(super) struct Frames {
 #[derive(Debug)]
 struct Ready {
     frame: AdvertFrame,
+    /// The same in v2, where both versions are spoken.
+    also_v2: Option<AdvertFrame>,
     ifindex: IfIndex,
 }
 
@@ -66,8 +73,15 @@ struct Announcement {
 }
 
 impl Frames {
-    /// Frames for `routers`, sent through the packet socket `socket`.
-    pub(super) fn new(socket: RawFd, routers: &[RouterParams], links: usize) -> Self {
+    /// Frames for `routers`, sent through the packet socket `socket`. Signed adverts are numbered
+    /// from `sequence` on, at least: higher than what this host has sent before, so that others
+    /// don't take them for old ones.
+    pub(super) fn new(
+        socket: RawFd,
+        routers: &[RouterParams],
+        links: usize,
+        sequence: u32,
+    ) -> Self {
         let mut carried = vec![Vec::new(); links];
         for (index, params) in routers.iter().enumerate() {
             carried[params.link.index()].push(RouterId(index as u32));
@@ -77,6 +91,8 @@ impl Frames {
             links: vec![None; links],
             carried,
             adverts: routers.iter().map(|_| None).collect(),
+            sequences: vec![sequence; routers.len()],
+            sequence,
             first: VecDeque::with_capacity(routers.len()),
             again: VecDeque::with_capacity(routers.len()),
         }
@@ -86,7 +102,7 @@ impl Frames {
     pub(super) fn on_link<'a>(
         &mut self,
         change: &LinkChange,
-        params: impl Fn(RouterId) -> &'a RouterParams,
+        view: impl Fn(RouterId) -> RouterView<'a>,
     ) {
         self.links[change.link.index()] = change.facts;
         for &router in &self.carried[change.link.index()] {
@@ -94,7 +110,7 @@ impl Frames {
             match change.facts {
                 // An interface that has lost its address keeps the frame: the last advert, of
                 // priority 0, can still leave by it.
-                Some(facts) => *advert = Ready::new(params(router), &facts).or(advert.take()),
+                Some(facts) => *advert = Ready::new(&view(router), &facts).or(advert.take()),
                 None => *advert = None,
             }
         }
@@ -107,16 +123,18 @@ impl Frames {
     }
 
     /// Makes the frame of a router that is new or configured otherwise.
-    pub(super) fn renew(&mut self, router: RouterId, params: &RouterParams) {
+    pub(super) fn renew(&mut self, view: &RouterView<'_>) {
+        let (router, params) = (view.id, view.params);
         if self.adverts.len() <= router.index() {
             self.adverts.resize_with(router.index() + 1, || None);
+            self.sequences.resize(router.index() + 1, self.sequence);
         }
         let carried = &mut self.carried[params.link.index()];
         if !carried.contains(&router) {
             carried.push(router);
         }
         let facts = self.links[params.link.index()];
-        self.adverts[router.index()] = facts.and_then(|facts| Ready::new(params, &facts));
+        self.adverts[router.index()] = facts.and_then(|facts| Ready::new(view, &facts));
     }
 
     /// Forgets a router whose adverts left by `link`.
@@ -132,17 +150,35 @@ impl Frames {
         self.links[link.index()]
     }
 
+    /// The link that has that index now.
+    pub(super) fn link_of(&self, ifindex: IfIndex) -> Option<LinkId> {
+        let place = self.links.iter().position(|facts| facts.is_some_and(|f| f.ifindex == ifindex));
+        place.map(|index| LinkId(index as u32))
+    }
+
     /// Whether any router's adverts leave by `link`.
     pub(super) fn carries(&self, link: LinkId) -> bool {
         !self.carried[link.index()].is_empty()
     }
 
-    /// Queues the advert of `router` with this priority. Without a usable link nothing is sent; the
-    /// router is about to hear of that.
-    pub(super) fn advertise(&mut self, io: &mut dyn Io, router: RouterId, priority: u8) {
+    /// Queues the advert of `router` with this priority; one that is signed gets a sequence number
+    /// above all that were `heard`. Without a usable link nothing is sent; the router is about to
+    /// hear of that.
+    pub(super) fn advertise(
+        &mut self,
+        io: &mut dyn Io,
+        router: RouterId,
+        priority: u8,
+        heard: u32,
+    ) {
         let Some(ready) = &mut self.adverts[router.index()] else { return };
-        ready.frame.set_priority(priority);
-        io.send_frame(tokens::FRAMES, self.socket, ready.ifindex, ready.frame.bytes());
+        let sequence = &mut self.sequences[router.index()];
+        *sequence = heard.max(*sequence).saturating_add(1);
+        for frame in std::iter::once(&mut ready.frame).chain(&mut ready.also_v2) {
+            frame.set_priority(priority);
+            frame.sign(*sequence);
+            io.send_frame(tokens::FRAMES, self.socket, ready.ifindex, frame.bytes());
+        }
     }
 
     /// Queues `rounds` rounds of gratuitous ARPs for the addresses of `router`.
@@ -207,7 +243,8 @@ impl Frames {
 }
 
 impl Ready {
-    fn new(params: &RouterParams, facts: &LinkFacts) -> Option<Self> {
+    fn new(view: &RouterView<'_>, facts: &LinkFacts) -> Option<Self> {
+        let params = view.params;
         let addresses: Vec<Ipv4Addr> = params
             .addresses
             .iter()
@@ -223,8 +260,15 @@ impl Ready {
             interval: params.interval,
             source: facts.primary_ipv4?,
             addresses: &addresses,
-            checksum_form: params.checksum_form,
+            checksum_form: view.checksum_form,
+            authentication: params.conduct.authentication,
         };
-        Some(Ready { frame: AdvertFrame::new(&content, facts.mac?), ifindex: facts.ifindex })
+        let mac = facts.mac?;
+        let also_v2 = AdvertContent { version: Version::V2, ..content };
+        Some(Ready {
+            frame: AdvertFrame::new(&content, mac),
+            also_v2: params.conduct.also_v2.then(|| AdvertFrame::new(&also_v2, mac)),
+            ifindex: facts.ifindex,
+        })
     }
 }

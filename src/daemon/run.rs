@@ -7,17 +7,22 @@ use log::{debug, error, info, warn};
 
 use super::clients::Clients;
 use super::frames::{Announced, Frames, Round};
+use super::gauges::Gauges;
 use super::journal::Journal;
 use super::pulse::Pulse;
+use super::refusals::{self, Limiter};
 use super::reload::Reload;
-use super::words::{self, Limiter};
-use super::{boot::Sockets, tokens};
+use super::{
+    boot::{Sockets, VRRP_RECEIVE_BUFFER},
+    tokens, words,
+};
 use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
-use crate::io::{Completion, Event, Io, Pool, clock};
+use crate::io::{Completion, Event, Io, Pool, clock, sockets};
 use crate::kernel::{Fact, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine};
-use crate::wire::Advert;
+use crate::wire::auth::PROTOCOL_AH;
 use crate::wire::ipv4::VRRP_GROUP;
+use crate::wire::{Advert, Refusal};
 
 /// Deadlines fired at a time, and how often in a turn. A takeover costs about 2 µs here, so that a
 /// turn stays below 20 ms even if everything is due at once; between two times the wishes are taken,
@@ -62,6 +67,8 @@ pub(super) struct Daemon {
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
+    /// Whether adverts of unknown virtual routers are told, and not only in detail.
+    pub log_unknown_vrids: bool,
     /// Whether the last turn brought VRRP packets.
     pub packets_came: bool,
     /// Each link's state as it was last logged.
@@ -88,7 +95,8 @@ impl Daemon {
             self.carry_out(now);
             self.pulse.tell(now, &mut self.engine);
             let latency = self.pulse.histograms();
-            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[], &latency);
+            let gauges = Gauges::of(&*self.io, &self.host, self.frame_failures).named();
+            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &gauges, &latency);
             if self.clients.want_reload() {
                 let run = self.ask_reload();
                 self.clients.promise_reload(run);
@@ -101,6 +109,9 @@ impl Daemon {
 
     /// Starts every receiver.
     fn listen(&mut self) -> io::Result<()> {
+        if self.engine.views().any(|view| refusals::needs_signed(view.params)) {
+            self.listen_to_signed();
+        }
         let sockets = &self.sockets;
         self.io.receive(tokens::VRRP_IPV4, sockets.vrrp.as_fd(), Pool::Packets)?;
         self.io.receive(tokens::MONITOR, sockets.monitor.as_fd(), Pool::Netlink)?;
@@ -144,11 +155,18 @@ impl Daemon {
         while let Some(Completion { token, event }) = self.io.completion() {
             any = true;
             match (token, event) {
-                (tokens::VRRP_IPV4, Event::Datagram { bytes, ifindex: Some(ifindex), .. }) => {
+                (
+                    tokens::VRRP_IPV4 | tokens::SIGNED_IPV4,
+                    Event::Datagram { bytes, ifindex: Some(ifindex), .. },
+                ) => {
                     self.packets_came = true;
                     match Advert::parse(bytes) {
                         Ok(advert) => self.engine.on_advert(now, ifindex, &advert),
-                        Err((refusal, vrid)) => self.engine.on_malformed(ifindex, refusal, vrid),
+                        // Headers of other protocols than VRRP are IPsec's own matter.
+                        Err(refused)
+                            if token == tokens::SIGNED_IPV4
+                                && refused.refusal == Refusal::NotVrrp => {}
+                        Err(refused) => self.engine.on_malformed(ifindex, &refused),
                     }
                 }
                 (tokens::MONITOR, Event::Datagram { bytes, truncated: false, .. }) => {
@@ -285,7 +303,7 @@ impl Daemon {
         }
         self.join(change.link, change.facts);
         let engine = &self.engine;
-        self.frames.on_link(change, |router| engine.view(router).params);
+        self.frames.on_link(change, |router| engine.view(router));
         self.engine.on_link(now, change);
     }
 
@@ -341,7 +359,8 @@ impl Daemon {
         while let Some(action) = self.engine.next_action() {
             match action {
                 Action::Advertise { router, priority } => {
-                    self.frames.advertise(&mut *self.io, router, priority);
+                    let heard = self.engine.view(router).heard_sequence;
+                    self.frames.advertise(&mut *self.io, router, priority, heard);
                 }
                 Action::SetAddresses { router } => {
                     self.host.set(router.0, &self.engine.view(router).params.addresses);
@@ -357,13 +376,20 @@ impl Daemon {
                     self.frames.announce(router, repeat, Announced::All);
                 }
                 Action::Added { router } => {
-                    let params = self.engine.view(router).params;
-                    self.frames.renew(router, params);
-                    let link = params.link;
+                    let view = self.engine.view(router);
+                    self.frames.renew(&view);
+                    let (link, signed) = (view.params.link, refusals::needs_signed(view.params));
                     self.join(link, self.frames.facts(link));
+                    if signed {
+                        self.listen_to_signed();
+                    }
                 }
                 Action::Altered { router } => {
-                    self.frames.renew(router, self.engine.view(router).params);
+                    let view = self.engine.view(router);
+                    self.frames.renew(&view);
+                    if refusals::needs_signed(view.params) {
+                        self.listen_to_signed();
+                    }
                 }
                 Action::ChangeAddresses { router } => {
                     let view = self.engine.view(router);
@@ -393,6 +419,30 @@ impl Daemon {
                 Action::Notice { router, notice } => {
                     words::notice(now, &mut self.limiter, &self.engine, router, &notice);
                 }
+                Action::Stray { ifindex, source, refusal } => {
+                    let link = self.frames.link_of(ifindex).map(|link| self.names.name(link));
+                    let loud = self.log_unknown_vrids;
+                    self.limiter.stray(now, (ifindex, link), source, refusal, loud);
+                }
+            }
+        }
+    }
+
+    /// Opens the socket for adverts behind authentication headers. Without need it stays closed: it
+    /// would hear all of a host's IPsec that has such headers.
+    fn listen_to_signed(&mut self) {
+        if self.sockets.signed.is_some() {
+            return;
+        }
+        let opened = sockets::raw_ipv4_receiver(PROTOCOL_AH, VRRP_RECEIVE_BUFFER);
+        let opened = opened.and_then(|socket| {
+            self.io.receive(tokens::SIGNED_IPV4, socket.as_fd(), Pool::Packets)?;
+            Ok(socket)
+        });
+        match opened {
+            Ok(socket) => self.sockets.signed = Some(socket),
+            Err(cause) => {
+                error!("can't hear adverts with authentication headers: {cause}");
             }
         }
     }

@@ -62,6 +62,16 @@ impl Ipv4Header {
     /// The header of a VRRP packet whose message has `payload_len` bytes: TTL 255 (RFC 9568
     /// section 5.1.1.3), internetwork control precedence, don't fragment, checksum filled in.
     pub fn vrrp(source: Ipv4Addr, destination: Ipv4Addr, payload_len: usize) -> Self {
+        Ipv4Header::carrying(PROTOCOL_VRRP, source, destination, payload_len)
+    }
+
+    /// The same with another protocol before the message.
+    pub(super) fn carrying(
+        protocol: u8,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        payload_len: usize,
+    ) -> Self {
         let mut header = Ipv4Header {
             version_ihl: 0x45,
             tos: 0xc0,
@@ -69,7 +79,7 @@ impl Ipv4Header {
             id: U16::ZERO,
             fragment: U16::new(0x4000),
             ttl: 255,
-            protocol: PROTOCOL_VRRP,
+            protocol,
             checksum: U16::ZERO,
             source: source.octets(),
             destination: destination.octets(),

@@ -5,9 +5,11 @@
 //! allocated.
 
 pub mod arp;
+pub mod auth;
 pub mod checksum;
 pub mod ethernet;
 pub mod ipv4;
 pub mod vrrp;
 
-pub use vrrp::{Advert, ChecksumForm, Refusal, Version};
+pub use auth::Authentication;
+pub use vrrp::{Advert, ChecksumForm, Refusal, Refused, Version};

@@ -17,6 +17,7 @@ use std::net::Ipv4Addr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::auth::{self, Authentication, AuthenticationHeader, PROTOCOL_AH, Signed};
 use super::checksum::{Sum, updated};
 use super::ethernet::{ETHERTYPE_IPV4, EthernetHeader};
 use super::ipv4::{Ipv4Header, Ipv4Packet, PROTOCOL_VRRP, VRRP_GROUP};
@@ -64,6 +65,21 @@ pub enum Refusal {
     Length,
     /// Its checksum fits neither form.
     Checksum,
+    /// Its virtual router is not configured on the interface that it came in by.
+    Vrid(u8),
+}
+
+/// A packet that was refused, with what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The first check that failed.
+    pub refusal: Refusal,
+    /// Its vrid, if it got far enough to have one.
+    pub vrid: Option<Vrid>,
+    /// The version it is written in, if that is one there is.
+    pub version: Option<Version>,
+    /// Who sent it, if it is an IPv4 packet.
+    pub source: Option<Ipv4Addr>,
 }
 
 /// A received advert that passed the checks that need no configuration.
@@ -81,6 +97,10 @@ pub struct Advert<'a> {
     pub source: Ipv4Addr,
     /// v2's authentication type; 0 for v3.
     pub auth_type: u8,
+    /// v2's authentication data; zeros for v3.
+    pub auth_data: [u8; 8],
+    /// The authentication header that it came with, if any.
+    pub signed: Option<Signed<'a>>,
     /// What its checksum covers.
     pub checksum_form: ChecksumForm,
     /// The addresses it carries; possibly none, which is an error (erratum 8299).
@@ -104,6 +124,8 @@ pub struct AdvertContent<'a> {
     pub addresses: &'a [Ipv4Addr],
     /// What the checksum is to cover (v2 always: the message).
     pub checksum_form: ChecksumForm,
+    /// How it is authenticated; v3 can not be.
+    pub authentication: Authentication,
 }
 
 /// An advert as a finished Ethernet frame that is patched in place: what every advert interval
@@ -111,6 +133,7 @@ pub struct AdvertContent<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdvertFrame {
     bytes: Box<[u8]>,
+    authentication: Authentication,
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -126,7 +149,8 @@ struct Header {
 }
 
 const HEADER_LEN: usize = size_of::<Header>();
-const MESSAGE_AT: usize = EthernetHeader::LEN + Ipv4Header::LEN;
+const PACKET_AT: usize = EthernetHeader::LEN;
+const MESSAGE_AT: usize = PACKET_AT + Ipv4Header::LEN;
 
 impl Version {
     /// The number in the packet.
@@ -134,6 +158,14 @@ impl Version {
         match self {
             Version::V2 => 2,
             Version::V3 => 3,
+        }
+    }
+
+    const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            2 => Some(Version::V2),
+            3 => Some(Version::V3),
+            _ => None,
         }
     }
 
@@ -150,38 +182,43 @@ impl<'a> Advert<'a> {
     /// Reads an advert out of an IPv4 packet as a raw socket delivers it, applying the checks that
     /// need no configuration: TTL, version, type, length, checksum (RFC 9568 section 7.1).
     ///
-    /// Trailing bytes beyond the message are tolerated, reserved bits ignored.
+    /// Trailing bytes beyond the message are tolerated, reserved bits ignored. An authentication
+    /// header before the message is read and left for the engine to verify.
     ///
     /// # Errors
-    /// The first check that failed, and the packet's vrid if it got far enough to have one.
-    pub fn parse(packet: &'a [u8]) -> Result<Self, (Refusal, Option<Vrid>)> {
-        let ip = Ipv4Packet::parse(packet).ok_or((Refusal::NotVrrp, None))?;
-        if ip.protocol != PROTOCOL_VRRP {
-            return Err((Refusal::NotVrrp, None));
-        }
-        let vrid = ip.payload.get(1).copied().and_then(Vrid::new);
-        let refuse = |refusal| (refusal, vrid);
+    /// The first check that failed, and what is known of the packet by then.
+    pub fn parse(packet: &'a [u8]) -> Result<Self, Refused> {
+        let none = Refused { refusal: Refusal::NotVrrp, vrid: None, version: None, source: None };
+        let ip = Ipv4Packet::parse(packet).ok_or(none)?;
+        let none = Refused { source: Some(ip.source), ..none };
+        let (signed, payload) = match ip.protocol {
+            PROTOCOL_VRRP => (None, ip.payload),
+            PROTOCOL_AH => {
+                let (signed, payload) = signed(packet, &ip).ok_or(none)?;
+                (Some(signed), payload)
+            }
+            _ => return Err(none),
+        };
+        let vrid = payload.get(1).copied().and_then(Vrid::new);
+        let version_type = payload.first().copied();
+        let version = version_type.and_then(|byte| Version::from_number(byte >> 4));
+        let refuse = |refusal| Refused { refusal, vrid, version, ..none };
         if ip.ttl != 255 {
             return Err(refuse(Refusal::Ttl(ip.ttl)));
         }
-        let version_type = *ip.payload.first().ok_or(refuse(Refusal::Length))?;
-        let version = match version_type >> 4 {
-            2 => Version::V2,
-            3 => Version::V3,
-            other => return Err(refuse(Refusal::Version(other))),
-        };
+        let version_type = version_type.ok_or(refuse(Refusal::Length))?;
+        let version = version.ok_or(refuse(Refusal::Version(version_type >> 4)))?;
         if version_type & 0x0f != TYPE_ADVERTISEMENT {
             return Err(refuse(Refusal::Type(version_type & 0x0f)));
         }
-        let (header, _) =
-            Header::ref_from_prefix(ip.payload).map_err(|_| refuse(Refusal::Length))?;
+        let (header, _) = Header::ref_from_prefix(payload).map_err(|_| refuse(Refusal::Length))?;
         let count = usize::from(header.count);
-        let message =
-            ip.payload.get(..version.message_len(count)).ok_or(refuse(Refusal::Length))?;
+        let message = payload.get(..version.message_len(count)).ok_or(refuse(Refusal::Length))?;
         let checksum_form =
             checksum_form(version, &ip, message).ok_or(refuse(Refusal::Checksum))?;
-        let (addresses, _) = <[[u8; 4]]>::ref_from_prefix_with_elems(&message[HEADER_LEN..], count)
-            .map_err(|_| refuse(Refusal::Length))?;
+        let (addresses, rest) =
+            <[[u8; 4]]>::ref_from_prefix_with_elems(&message[HEADER_LEN..], count)
+                .map_err(|_| refuse(Refusal::Length))?;
         let [high, low] = header.interval.get().to_be_bytes();
         let (interval, auth_type) = match version {
             Version::V2 => (Centis::from_secs(low), high),
@@ -194,10 +231,19 @@ impl<'a> Advert<'a> {
             interval,
             source: ip.source,
             auth_type,
+            auth_data: rest.first_chunk().copied().unwrap_or_default(),
+            signed,
             checksum_form,
             addresses,
         })
     }
+}
+
+/// The authentication header of a packet, and the message behind it.
+fn signed<'a>(packet: &'a [u8], ip: &Ipv4Packet<'a>) -> Option<(Signed<'a>, &'a [u8])> {
+    let [_, _, high, low, ..] = *packet else { return None };
+    let packet = packet.get(..usize::from(u16::from_be_bytes([high, low])))?;
+    Signed::parse(packet, packet.len().checked_sub(ip.payload.len())?)
 }
 
 /// Which form of the checksum `message` fits, if any.
@@ -228,6 +274,14 @@ impl AdvertFrame {
             Version::V2 => content.interval.get().div_ceil(100).min(255),
             Version::V3 => content.interval.get().min(Centis::MAX_V3.get()),
         };
+        let authentication = match content.version {
+            Version::V2 => content.authentication,
+            Version::V3 => Authentication::None,
+        };
+        let interval = match content.version {
+            Version::V2 => u16::from(authentication.kind()) << 8 | interval,
+            Version::V3 => interval,
+        };
         let header = Header {
             version_type: content.version.number() << 4 | TYPE_ADVERTISEMENT,
             vrid: content.vrid.get(),
@@ -236,25 +290,45 @@ impl AdvertFrame {
             interval: U16::new(interval),
             checksum: U16::ZERO,
         };
-        let mut bytes = Vec::with_capacity(MESSAGE_AT + message_len);
+        let message_at = MESSAGE_AT + authentication.header_len();
+        let mut bytes = Vec::with_capacity(message_at + message_len);
         let ethernet = EthernetHeader::new(Mac::VRRP_IPV4, mac, ETHERTYPE_IPV4);
         bytes.extend_from_slice(ethernet.as_bytes());
+        let (protocol, payload_len) = match authentication {
+            Authentication::Header(_) => (PROTOCOL_AH, AuthenticationHeader::LEN + message_len),
+            Authentication::None | Authentication::Password(_) => (PROTOCOL_VRRP, message_len),
+        };
         bytes.extend_from_slice(
-            Ipv4Header::vrrp(content.source, VRRP_GROUP, message_len).as_bytes(),
+            Ipv4Header::carrying(protocol, content.source, VRRP_GROUP, payload_len).as_bytes(),
         );
+        if let Authentication::Header(_) = authentication {
+            let header = AuthenticationHeader::new(content.source.to_bits());
+            bytes.extend_from_slice(header.as_bytes());
+        }
         bytes.extend_from_slice(header.as_bytes());
         for address in addresses {
             bytes.extend_from_slice(&address.octets());
         }
-        bytes.resize(MESSAGE_AT + message_len, 0);
+        if content.version == Version::V2 {
+            bytes.extend_from_slice(&authentication.data());
+        }
 
-        let mut sum = Sum::ZERO.bytes(&bytes[MESSAGE_AT..]);
+        let mut sum = Sum::ZERO.bytes(&bytes[message_at..]);
         if (content.version, content.checksum_form) == (Version::V3, ChecksumForm::PseudoHeader) {
             sum = pseudo_header(sum, content.source, VRRP_GROUP, message_len);
         }
-        let mut frame = AdvertFrame { bytes: bytes.into_boxed_slice() };
+        let mut frame = AdvertFrame { bytes: bytes.into_boxed_slice(), authentication };
         frame.header_mut().checksum = U16::new(sum.checksum());
+        frame.sign(0);
         frame
+    }
+
+    /// Gives the frame a sequence number and signs it; does nothing to one that has no
+    /// authentication header. Whatever else changes has to change before.
+    pub fn sign(&mut self, sequence: u32) {
+        if let Authentication::Header(key) = self.authentication {
+            auth::sign(&mut self.bytes[PACKET_AT..], sequence, key);
+        }
     }
 
     /// Makes the frame carry `priority`; costs nothing if it already does.
@@ -281,7 +355,8 @@ impl AdvertFrame {
     }
 
     fn header_mut(&mut self) -> &mut Header {
-        match Header::mut_from_prefix(&mut self.bytes[MESSAGE_AT..]) {
+        let message_at = MESSAGE_AT + self.authentication.header_len();
+        match Header::mut_from_prefix(&mut self.bytes[message_at..]) {
             Ok((header, _)) => header,
             Err(_) => unreachable!("`new` always writes a whole header"),
         }
@@ -291,6 +366,7 @@ impl AdvertFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::auth::Secret;
     use proptest::prelude::*;
 
     const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -304,6 +380,7 @@ mod tests {
             source: SOURCE,
             addresses,
             checksum_form: ChecksumForm::Message,
+            authentication: Authentication::None,
         }
     }
 
@@ -342,10 +419,14 @@ mod tests {
     fn each_check_refuses_with_its_own_reason() {
         let vrid = Vrid::new(51);
         let good = packet(Version::V3, ChecksumForm::Message);
+        let parse = |bytes: &[u8]| {
+            let refused = Advert::parse(bytes).unwrap_err();
+            (refused.refusal, refused.vrid)
+        };
         let broken = |at: usize, value: u8| {
             let mut bytes = good.clone();
             bytes[at] = value;
-            Advert::parse(&bytes).unwrap_err()
+            parse(&bytes)
         };
         assert_eq!(broken(9, 17), (Refusal::NotVrrp, None));
         assert_eq!(broken(8, 254), (Refusal::Ttl(254), vrid));
@@ -355,8 +436,52 @@ mod tests {
         assert_eq!(broken(26, 0), (Refusal::Checksum, vrid));
         let mut short = good.clone();
         short[3] = 27;
-        assert_eq!(Advert::parse(&short[..27]).unwrap_err(), (Refusal::Length, vrid));
-        assert_eq!(Advert::parse(&good[..20]).unwrap_err(), (Refusal::NotVrrp, None));
+        assert_eq!(parse(&short[..27]), (Refusal::Length, vrid));
+        assert_eq!(parse(&good[..20]), (Refusal::NotVrrp, None));
+        let refused = Advert::parse(&short[..27]).unwrap_err();
+        assert_eq!((refused.source, refused.version), (Some(SOURCE), Some(Version::V3)));
+    }
+
+    #[test]
+    fn a_password_is_carried_and_read() {
+        let secret = Secret::new(b"secret");
+        let addresses = [Ipv4Addr::new(192, 168, 122, 50)];
+        let content = AdvertContent {
+            authentication: Authentication::Password(secret),
+            ..content(Version::V2, &addresses)
+        };
+        let frame = AdvertFrame::new(&content, Mac::default());
+        let advert = Advert::parse(frame.packet()).unwrap();
+        assert_eq!((advert.auth_type, &advert.auth_data), (1, b"secret\0\0"));
+        assert_eq!(advert.signed, None);
+        // v3 has no room for it.
+        let content = AdvertContent { version: Version::V3, ..content };
+        let frame = AdvertFrame::new(&content, Mac::default());
+        let advert = Advert::parse(frame.packet()).unwrap();
+        assert_eq!((advert.auth_type, advert.auth_data), (0, [0; 8]));
+        assert_eq!(frame.packet().len(), 20 + 12);
+    }
+
+    #[test]
+    fn a_signed_advert_is_read_and_verified() {
+        let key = Secret::new(b"12345678");
+        let addresses = [Ipv4Addr::new(192, 168, 122, 50)];
+        let content = AdvertContent {
+            authentication: Authentication::Header(key),
+            ..content(Version::V2, &addresses)
+        };
+        let mut frame = AdvertFrame::new(&content, Mac::default());
+        frame.set_priority(7);
+        frame.sign(1000);
+        let advert = Advert::parse(frame.packet()).unwrap();
+        assert_eq!((advert.auth_type, advert.auth_data, advert.priority), (2, [0; 8], 7));
+        let signed = advert.signed.unwrap();
+        assert_eq!(signed.sequence, 1000);
+        assert!(signed.is_by(key) && !signed.is_by(Secret::new(b"other")));
+        assert_eq!(frame.packet()[9], 51);
+        // Ethernet padding is not part of what is signed.
+        let padded = [frame.packet(), &[0xee; 8]].concat();
+        assert!(Advert::parse(&padded).unwrap().signed.unwrap().is_by(key));
     }
 
     #[test]
@@ -409,6 +534,7 @@ mod tests {
                 vrid: Vrid::new(vrid).unwrap(),
                 interval: Centis::new(secs * 100).unwrap(),
                 addresses: &addresses,
+                authentication: Authentication::None,
             };
             let mut frame = AdvertFrame::new(&content, Mac::default());
             for priority in [priority, patched, 0] {

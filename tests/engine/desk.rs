@@ -6,9 +6,11 @@ use viprd::base::{
     Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, RouterId, Scope, Span,
     VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Preempt, RouterParams, RouterView, StateName};
+use viprd::vrrp::{
+    Action, Conduct, Engine, GarpParams, Preempt, RouterParams, RouterView, StateName,
+};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, ChecksumForm, Version};
+use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
 /// The router under test; there is only one unless a test says otherwise.
 pub const ROUTER: RouterId = RouterId(0);
@@ -77,7 +79,7 @@ impl Desk {
     /// The same without the notices.
     pub fn deeds(&mut self) -> Vec<Action> {
         let mut wishes = self.wishes();
-        wishes.retain(|wish| !matches!(wish, Action::Notice { .. }));
+        wishes.retain(|wish| !matches!(wish, Action::Notice { .. } | Action::Stray { .. }));
         wishes
     }
 
@@ -120,7 +122,7 @@ impl Desk {
     pub fn hear_bytes(&mut self, packet: &[u8]) {
         match Advert::parse(packet) {
             Ok(advert) => self.engine.on_advert(self.now, ifindex(OWN), &advert),
-            Err((refusal, vrid)) => self.engine.on_malformed(ifindex(OWN), refusal, vrid),
+            Err(refused) => self.engine.on_malformed(ifindex(OWN), &refused),
         }
     }
 
@@ -157,6 +159,7 @@ pub fn params() -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams { delay: Span::ZERO, ..GarpParams::default() },
+        conduct: Conduct::default(),
     }
 }
 
@@ -170,6 +173,7 @@ pub fn packet(params: &RouterParams, change: impl FnOnce(&mut AdvertContent<'_>)
         source: HIGHER_ADDRESS,
         addresses: &[VIRTUAL],
         checksum_form: params.checksum_form,
+        authentication: Authentication::None,
     };
     change(&mut content);
     AdvertFrame::new(&content, Mac::default()).packet().to_vec()

@@ -7,7 +7,7 @@ use viprd::vrrp::{
     Action, Engine, Notice, RouterCounters, RouterParams, State, StateName, UnattributedCounters,
 };
 use viprd::wire::checksum::Sum;
-use viprd::wire::{Advert, ChecksumForm, Refusal, Version};
+use viprd::wire::{Advert, ChecksumForm, Refusal, Refused, Version};
 
 use crate::desk::*;
 
@@ -290,7 +290,9 @@ fn the_interface_is_part_of_the_name() {
     engine.on_advert(START, IfIndex(99), &advert);
     assert_eq!(heard(&engine), [1, 1]);
     assert_eq!(engine.unattributed().vrid_errors, 1);
-    engine.on_malformed(IfIndex(99), Refusal::Checksum, Vrid::new(51));
+    let refused =
+        Refused { refusal: Refusal::Checksum, vrid: Vrid::new(51), version: None, source: None };
+    engine.on_malformed(IfIndex(99), &refused);
     assert_eq!(engine.unattributed().checksum_errors, 1);
 }
 

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use viprd::base::{
     IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, RouterId, Scope, Span, VirtualAddress,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Notice, RouterParams, State, StateName};
+use viprd::vrrp::{Action, Conduct, Engine, GarpParams, Notice, RouterParams, State, StateName};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, Version};
+use viprd::wire::{Advert, Authentication, Version};
 
 use crate::ensure;
 use crate::model::{Heard, Model, Phase};
@@ -112,7 +112,7 @@ pub fn tell(packet: &[u8]) -> String {
             let Advert { vrid, priority, source, .. } = advert;
             format!("vrid {vrid} priority {priority} from {source}")
         }
-        Err((refusal, _)) => format!("{} bytes, {refusal:?}", packet.len()),
+        Err(refused) => format!("{} bytes, {:?}", packet.len(), refused.refusal),
     }
 }
 
@@ -289,7 +289,7 @@ impl Host {
                 if let Some(delivered) = tamper.receive(view, bytes.clone()) {
                     match Advert::parse(&delivered) {
                         Ok(advert) => engine.on_advert(at, ifindex, &advert),
-                        Err((refusal, vrid)) => engine.on_malformed(ifindex, refusal, vrid),
+                        Err(refused) => engine.on_malformed(ifindex, &refused),
                     }
                 }
                 let Some(n) = member else { return };
@@ -408,6 +408,7 @@ impl Host {
                     );
                     ensure!(!own, "I6", "router {}: {notice:?} for a good advert", router.index());
                 }
+                Action::Stray { .. } => ensure!(false, "I6", "{action:?} for a good advert"),
             }
         }
         self.check_routers(&sent, tamper)?;
@@ -595,6 +596,7 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
             refresh: Span::from_nanos(3 * plan.unit * (n as u64 % 2)),
             ..GarpParams::default()
         },
+        conduct: Conduct::default(),
     }
 }
 
@@ -615,6 +617,7 @@ fn frame(router: &RouterPlan, host: usize, facts: &LinkFacts) -> AdvertFrame {
             source: facts.primary_ipv4.unwrap_or(Ipv4Addr::UNSPECIFIED),
             addresses: &addresses,
             checksum_form: router.checksum_form,
+            authentication: Authentication::None,
         },
         facts.mac.unwrap_or_default(),
     )
