@@ -64,8 +64,19 @@ pub struct Signed<'a> {
 
 const ICV_LEN: usize = 12;
 /// The bytes of an IPv4 header that change on the way and don't count (RFC 2402 section 3.3.3.1.1):
-/// type of service, flags and fragment offset, time to live, checksum.
-const MUTABLE: [usize; 6] = [1, 6, 7, 8, 10, 11];
+/// type of service, flags and fragment offset, checksum.
+const MUTABLE: [usize; 5] = [1, 6, 7, 10, 11];
+const TTL: usize = 8;
+
+/// Whether the time to live counts. RFC 2402 leaves it out; keepalived signs it, which does no harm
+/// where it never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ttl {
+    /// As in keepalived: so we sign.
+    Signed,
+    /// As in RFC 2402: that is accepted, too.
+    LeftOut,
+}
 
 impl Authentication {
     /// The type that v2's header gives.
@@ -143,11 +154,11 @@ impl<'a> Signed<'a> {
     /// Whether whoever sent it knows `key`, and it is as it was sent.
     pub fn is_by(&self, key: Secret) -> bool {
         let icv_end = self.header_at + AuthenticationHeader::LEN;
-        match self.packet.get(icv_end - ICV_LEN..icv_end) {
-            Some(icv) => digest(self.packet, self.header_at, key)
-                .is_some_and(|digest| digest.verify_truncated_left(icv).is_ok()),
-            None => false,
-        }
+        let Some(icv) = self.packet.get(icv_end - ICV_LEN..icv_end) else { return false };
+        [Ttl::Signed, Ttl::LeftOut].into_iter().any(|ttl| {
+            digest(self.packet, self.header_at, key, ttl)
+                .is_some_and(|digest| digest.verify_truncated_left(icv).is_ok())
+        })
     }
 }
 
@@ -165,7 +176,7 @@ pub(super) fn sign(packet: &mut [u8], sequence: u32, key: Secret) {
     if let Some(place) = packet.get_mut(icv_at - 4..icv_at) {
         place.copy_from_slice(&sequence.to_be_bytes());
     }
-    let Some(digest) = digest(packet, header_at, key) else { return };
+    let Some(digest) = digest(packet, header_at, key, Ttl::Signed) else { return };
     let digest = digest.finalize().into_bytes();
     if let Some(place) = packet.get_mut(icv_at..icv_at + ICV_LEN) {
         place.copy_from_slice(&digest[..ICV_LEN]);
@@ -173,7 +184,7 @@ pub(super) fn sign(packet: &mut [u8], sequence: u32, key: Secret) {
 }
 
 /// The HMAC over a packet, with zeros for what may change on the way and for the signature itself.
-fn digest(packet: &[u8], header_at: usize, key: Secret) -> Option<Hmac<Md5>> {
+fn digest(packet: &[u8], header_at: usize, key: Secret, ttl: Ttl) -> Option<Hmac<Md5>> {
     let (ip, rest) = packet.split_at_checked(header_at)?;
     let (header, message) = rest.split_at_checked(AuthenticationHeader::LEN)?;
     let (fixed, options) = ip.split_at_checked(Ipv4Header::LEN)?;
@@ -181,6 +192,9 @@ fn digest(packet: &[u8], header_at: usize, key: Secret) -> Option<Hmac<Md5>> {
     still.copy_from_slice(fixed);
     for at in MUTABLE {
         still[at] = 0;
+    }
+    if ttl == Ttl::LeftOut {
+        still[TTL] = 0;
     }
     let mut digest = Hmac::<Md5>::new_from_slice(&key.0).ok()?;
     digest.update(&still);
@@ -244,6 +258,26 @@ mod tests {
             bytes[at] ^= 0xff;
             assert!(Signed::parse(&bytes, 20).unwrap().0.is_by(Secret::new(b"key")), "byte {at}");
         }
+    }
+
+    /// A packet of keepalived 2.2.7, and the same signed as RFC 2402 has it.
+    #[test]
+    fn keepalived_and_rfc2402_are_both_understood() {
+        #[rustfmt::skip]
+        let mut bytes = [
+            0x45, 0xc0, 0x00, 0x40, 0x00, 0x01, 0x00, 0x00, 0xff, 0x33, 0xd0, 0xac,
+            10, 9, 0, 2,  224, 0, 0, 18,
+            0x70, 0x04, 0x00, 0x00, 0x0a, 0x09, 0x00, 0x02, 0x00, 0x00, 0x00, 0x01,
+            0xd2, 0xcc, 0x1f, 0xf3, 0xc8, 0x2a, 0x50, 0x7e, 0x6a, 0x67, 0xa9, 0x1b,
+            0x21, 51, 100, 1, 2, 1, 0x6e, 0x8f,  10, 9, 0, 50,  0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let key = Secret::new(b"secret12");
+        assert!(Signed::parse(&bytes, 20).unwrap().0.is_by(key));
+        let digest = digest(&bytes, 20, key, Ttl::LeftOut).unwrap().finalize().into_bytes();
+        bytes[32..44].copy_from_slice(&digest[..12]);
+        assert!(Signed::parse(&bytes, 20).unwrap().0.is_by(key));
+        bytes[TTL] = 7;
+        assert!(Signed::parse(&bytes, 20).unwrap().0.is_by(key), "it does not count there");
     }
 
     proptest! {

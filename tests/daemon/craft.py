@@ -62,11 +62,12 @@ def v2_message(auth=b"\0" * 8, head=None, **fields):
     return message
 
 
-def ah(sequence, key=SECRET, touch=None, **fields):
-    """A v2 message behind an authentication header (RFC 2402), by hashlib."""
+def ah(sequence, key=SECRET, touch=None, ttl=255, **fields):
+    """A v2 message behind an authentication header, by hashlib: as keepalived signs it, or with a
+    ttl of 0 as in RFC 2402."""
     message = v2_message(authtype=2, **fields)
     header = bytes([112, 4, 0, 0]) + bytes([10, 9, 0, 2]) + sequence.to_bytes(4, "big")
-    still = bytes(IP(src="10.9.0.2", dst="224.0.0.18", ttl=0, tos=0, proto=51, id=7, chksum=0,
+    still = bytes(IP(src="10.9.0.2", dst="224.0.0.18", ttl=ttl, tos=0, proto=51, id=7, chksum=0,
                      len=20 + 24 + len(message)))
     digest = hmac.new(key, still + header + b"\0" * 12 + message, hashlib.md5).digest()[:12]
     payload = header + digest + message
@@ -164,7 +165,7 @@ add("pass", "a header", v2(authtype=2), "router auth_type_mismatch", vrrp__auth_
 add("pass", "type 9", v2(authtype=9), "router invalid_auth_type", vrrp__auth_type=9)
 
 # An authentication header (RFC 2338 section 5.3.6.3).
-add("ah", "a signature", ah(10), GOOD, ip__proto="51,112", ah__sequence=10)
+add("ah", "a signature", ah(10), GOOD, ip__proto=51, ah__sequence=10)
 add("ah", "the same again", ah(10), "router auth_replays", ah__sequence=10)
 add("ah", "an older one", ah(9), "router auth_replays", ah__sequence=9)
 add("ah", "another key", ah(11, key=b"secreT\0\0"), "router auth_failures", ah__sequence=11)
@@ -175,5 +176,6 @@ add("ah", "no header", v2(authtype=2), "router auth_failures", vrrp__auth_type=2
 add("ah", "no authentication", v2(), "router auth_type_mismatch", vrrp__auth_type=0)
 add("ah", "a password", v2(authtype=1, auth=SECRET), "router auth_type_mismatch", vrrp__auth_type=1)
 add("ah", "a later signature", ah(4000), GOOD, ah__sequence=4000)
+add("ah", "a signature of RFC 2402", ah(4001, ttl=0), GOOD, ah__sequence=4001)
 
 json.dump(packets, sys.stdout)
