@@ -18,6 +18,7 @@ mod tap;
 mod viprd;
 
 mod arguments;
+mod choices;
 mod configuration;
 mod control;
 mod crafted;
