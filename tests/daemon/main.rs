@@ -13,6 +13,7 @@
 
 mod packet;
 mod shark;
+mod silence;
 mod site;
 mod tap;
 mod viprd;
