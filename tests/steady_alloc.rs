@@ -10,6 +10,7 @@ use viprd::base::{
     VirtualAddress, Vrid,
 };
 use viprd::vrrp::{Action, Conduct, Engine, GarpParams, Preempt, RouterParams, StateName};
+use viprd::wire::auth::Secret;
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
@@ -64,11 +65,17 @@ struct House {
     engine: Engine,
     frames: Vec<AdvertFrame>,
     peers: Vec<AdvertFrame>,
+    /// Of the last signed advert.
+    sequence: u32,
     now: Instant,
 }
 
 impl House {
     fn new() -> Self {
+        House::of(params)
+    }
+
+    fn of(params: impl Fn(u8) -> RouterParams) -> Self {
         let params: Vec<RouterParams> = (1..=ROUTERS).map(params).collect();
         let frame = |params: &RouterParams, source| {
             let content = AdvertContent {
@@ -79,7 +86,7 @@ impl House {
                 source,
                 addresses: &[Ipv4Addr::new(192, 0, 2, params.vrid.get())],
                 checksum_form: params.checksum_form,
-                authentication: Authentication::None,
+                authentication: params.conduct.authentication,
             };
             AdvertFrame::new(&content, Mac::default())
         };
@@ -88,6 +95,7 @@ impl House {
             frames: params.iter().map(|params| frame(params, Ipv4Addr::new(10, 0, 0, 1))).collect(),
             peers: params.iter().map(|params| frame(params, Ipv4Addr::new(10, 0, 0, 2))).collect(),
             engine: Engine::new(params, 1),
+            sequence: 0,
             now,
         };
         house.link(true);
@@ -113,6 +121,7 @@ impl House {
             match action {
                 Action::Advertise { router, priority } => {
                     self.frames[router.index()].set_priority(priority);
+                    self.frames[router.index()].sign(self.sequence);
                 }
                 Action::SetAddresses { router } => self.engine.on_addresses_set(self.now, router),
                 _ => {}
@@ -122,8 +131,10 @@ impl House {
 
     /// Everybody hears the peer.
     fn hear(&mut self, priority: u8) {
+        self.sequence += 1;
         for peer in &mut self.peers {
             peer.set_priority(priority);
+            peer.sign(self.sequence);
             let advert = Advert::parse(peer.packet()).expect("our own");
             self.engine.on_advert(self.now, IFINDEX, &advert);
         }
@@ -221,6 +232,33 @@ fn a_steady_active_allocates_nothing() {
     let asked = requests(|| house.run_for(Span::from_secs(100)));
     assert!(house.engine.view(RouterId(0)).counters.advertisement_sent >= 1_000);
     assert_eq!(asked, 0);
+}
+
+/// HMACs are made and verified in place.
+#[test]
+fn signed_adverts_allocate_nothing_either() {
+    let signed = |vrid| {
+        let authentication = Authentication::Header(Secret::new(b"secret"));
+        RouterParams {
+            version: Version::V2,
+            interval: Centis::DEFAULT,
+            conduct: Conduct { authentication, ..Conduct::default() },
+            ..params(vrid)
+        }
+    };
+    let mut house = House::of(signed);
+    let asked = requests(|| {
+        for _ in 0..100 {
+            house.hear(200);
+            house.run_for(Span::from_secs(1));
+        }
+    });
+    assert!(house.all(StateName::Backup));
+    assert_eq!(house.engine.view(RouterId(0)).counters.advertisement_rcvd, 100);
+    assert_eq!(asked, 0);
+    house.run_for(Span::from_secs(10));
+    assert!(house.all(StateName::Master));
+    assert_eq!(requests(|| house.run_for(Span::from_secs(100))), 0);
 }
 
 /// Elections, handovers, contests, faults and bad packets for everybody at once. Only the first

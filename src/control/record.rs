@@ -97,6 +97,13 @@ pub struct ShowRecord {
     pub addresses_set: Option<bool>,
     /// Interfaces that must be up besides its own.
     pub tracked_interfaces: Vec<String>,
+    /// How its v2 adverts are authenticated: `none`, `password` or `header`.
+    #[serde(default)]
+    pub authentication: String,
+    /// What its v3 checksums over IPv4 cover now: `rfc9568` (the message) or `rfc5798` (a
+    /// pseudo-header too); `None` for v2, which has one form.
+    #[serde(default)]
+    pub checksum: Option<String>,
     /// How it announces its addresses.
     pub garp: GarpRecord,
     /// What it has counted.

@@ -9,6 +9,7 @@ use super::{View, WallTime};
 use crate::base::{Histogram, Instant, Span, VirtualAddress};
 use crate::vrrp::params::{active_down_interval, skew_time};
 use crate::vrrp::{GarpParams, Preempt, RouterView, State};
+use crate::wire::{Authentication, ChecksumForm, Version};
 
 impl View<'_> {
     pub(super) fn status(&self, router: &RouterView<'_>) -> StatusRecord {
@@ -77,6 +78,19 @@ impl View<'_> {
                 .iter()
                 .map(|&link| link_name(link, self.names).into())
                 .collect(),
+            authentication: match params.conduct.authentication {
+                Authentication::None => "none",
+                Authentication::Password(_) => "password",
+                Authentication::Header(_) => "header",
+            }
+            .into(),
+            checksum: (params.version == Version::V3).then(|| {
+                match router.checksum_form {
+                    ChecksumForm::Message => "rfc9568",
+                    ChecksumForm::PseudoHeader => "rfc5798",
+                }
+                .into()
+            }),
             garp: garp(&params.garp),
             counters: router.counters.into(),
         }

@@ -250,7 +250,8 @@ fn start(
     let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len(), sequence);
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
-    let global_log_unknown_vrids = global.log_unknown_vrids;
+    let log_unknown_vrids = global.log_unknown_vrids;
+    let startup_delay = (global.startup_delay, global.delay_after_boot);
     Ok(Daemon {
         io: io.io,
         frames,
@@ -270,7 +271,9 @@ fn start(
         retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
-        log_unknown_vrids: global_log_unknown_vrids,
+        log_unknown_vrids,
+        startup_delay,
+        start_at: Instant::NEVER,
         packets_came: false,
     })
 }

@@ -64,6 +64,10 @@ pub(super) struct Daemon {
     pub requests_left: bool,
     /// When requests are sent again after one failed; `NEVER`: as soon as there are any.
     pub retry_requests_at: Instant,
+    /// How long the start of the virtual routers is put off, and when they start; `NEVER`: not yet
+    /// known, or done.
+    pub startup_delay: (Span, Span),
+    pub start_at: Instant,
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
@@ -90,6 +94,7 @@ impl Daemon {
             let now = self.pulse.turn(&mut *self.io, wake_at, gather)?;
             let _ = self.receive(now);
             self.drain(now)?;
+            self.start_when_due(now);
             self.fire(now);
             self.advance_reload(now);
             self.carry_out(now);
@@ -132,7 +137,7 @@ impl Daemon {
         }
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(stop).min(self.retry_requests_at)
+        work.min(stop).min(self.retry_requests_at).min(self.start_at)
     }
 
     fn has_announcements(&mut self) -> bool {
@@ -240,7 +245,14 @@ impl Daemon {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
                 self.host.remove_leftovers(configured);
                 debug!("all links and addresses are known: the virtual routers start");
-                self.engine.start(now);
+                let (after_start, after_boot) = self.startup_delay;
+                // The clock counts from the host's start.
+                self.start_at = (now + after_start).max(Instant::ZERO + after_boot);
+                if self.start_at > now {
+                    let seconds = self.start_at.since(now).as_secs_f64();
+                    info!("Delaying startup for {seconds:.0} seconds");
+                }
+                self.start_when_due(now);
             }
             Fact::Resynchronised => {
                 warn!("netlink lost messages; all links and addresses have been read again");
@@ -282,6 +294,16 @@ impl Daemon {
                 let link = self.names.name(link);
                 warn!("VRRP_Instance({name}) address {ip} was removed from {link} by someone else");
                 self.engine.on_address_lost(now, RouterId(owner));
+            }
+        }
+    }
+
+    /// Until `vrrp_startup_delay` is over the routers hear adverts, and do nothing.
+    fn start_when_due(&mut self, now: Instant) {
+        if now >= self.start_at {
+            self.start_at = Instant::NEVER;
+            if self.stopping.is_none() {
+                self.engine.start(now);
             }
         }
     }

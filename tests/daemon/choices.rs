@@ -101,6 +101,63 @@ fn both_versions_leave_together_and_either_is_followed() {
     viprd.stop();
 }
 
+/// A router of higher priority that does not preempt stays backup, also after its daemon was killed.
+#[test]
+fn nopreempt_survives_a_restart() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let lower = Viprd::start(&site, "n", &router("version 3\n  advert_int 0.1\n  priority 90"));
+    lower.becomes("MASTER");
+    let words = router(&format!("{QUICK}\n  nopreempt"));
+    for _ in 0..2 {
+        let mut higher = Viprd::start(&site, "r", &words);
+        eventually("the master is followed for longer than its down time", || {
+            (higher.counters()["advertisement_rcvd"].as_u64() >= Some(10)).then_some(())
+        });
+        assert_eq!((higher.state(), lower.state()), ("BACKUP".into(), "MASTER".into()));
+        higher.signal(nix::sys::signal::Signal::SIGKILL);
+        higher.wait();
+    }
+    let higher = Viprd::start(&site, "r", &words);
+    eventually("the master", || (higher.status()["master"] == "10.9.0.2").then_some(()));
+    lower.stop();
+    higher.becomes("MASTER");
+    higher.stop();
+}
+
+/// `vrrp_startup_delay`: until it is over adverts are heard, and nothing is done.
+#[test]
+fn a_delayed_start_is_silent_until_then() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let tap = Tap::on(&site, "n");
+    let began = std::time::Instant::now();
+    let words = router("version 3\n  advert_int 0.1\n  priority 255\n  state MASTER");
+    let words = format!("global_defs {{\n  vrrp_startup_delay 2\n}}\n{words}");
+    let viprd = Viprd::start(&site, "r", &words);
+    viprd.logs("Delaying startup for 2 seconds");
+    assert_eq!(viprd.state(), "INIT");
+    Sender::on(&site, "n", "eth0").send(&Packet { priority: 50, ..Packet::default() }.frame());
+    eventually("an advert is heard", || {
+        (viprd.counters()["advertisement_rcvd"] == 1).then_some(())
+    });
+    viprd.becomes("MASTER");
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    eventually("adverts", || (!tap.adverts().is_empty()).then_some(()));
+    viprd.stop();
+
+    // Stopped meanwhile, it ends without a word.
+    let viprd = Viprd::start(&site, "r", &words);
+    viprd.logs("Delaying startup");
+    tap.clear();
+    viprd.stop();
+    assert!(tap.adverts().is_empty());
+}
+
 #[test]
 fn a_refusal_is_told_once_with_its_sender() {
     if !able(&[]) {

@@ -213,9 +213,9 @@ keywords! {
     VRRP_RX_BUFS_MULTIPLIER "vrrp_rx_bufs_multiplier": COUNT, "3", NotYet,
         "How many packets of that size they hold.";
     // Start, reload and files.
-    VRRP_STARTUP_DELAY "vrrp_startup_delay": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", NotYet,
+    VRRP_STARTUP_DELAY "vrrp_startup_delay": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", Works,
         "How long after its start the daemon only listens.";
-    VRRP_DELAY_AFTER_BOOT "vrrp_delay_after_boot": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", NotYet,
+    VRRP_DELAY_AFTER_BOOT "vrrp_delay_after_boot": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", Works,
         "How long after the host's start the daemon only listens.";
     RELOAD_CHECK_CONFIG "reload_check_config": Shape::Args(&[maybe(Kind::Word, "FILE")]), "", Moot("a wrong file never changes what runs"),
         "Checks a configuration before it is taken over.";
