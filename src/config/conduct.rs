@@ -74,7 +74,9 @@ fn authentication(router: &Facts<'_>) -> Authentication {
     let secret = Secret::new(password.as_bytes());
     match block.text(authentication::AUTH_TYPE) {
         Some("AH") => Authentication::Header(secret),
-        _ => Authentication::Password(secret),
+        Some("PASS") => Authentication::Password(secret),
+        // keepalived 2.2.7 sends type 0 then, and says nothing.
+        _ => Authentication::None,
     }
 }
 
@@ -132,6 +134,7 @@ mod tests {
         let strict = format!("strict_mode on\n{}", block("auth_type PASS"));
         assert_eq!(found(&strict), Authentication::None);
         assert_eq!(found("authentication {\n auth_type PASS\n}"), Authentication::None);
+        assert_eq!(found(&block("")), Authentication::None, "without a type");
     }
 
     #[test]
