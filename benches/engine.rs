@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use viprd::base::{
-    Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, Scope, Span, VirtualAddress, Vrid,
+    Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, Scope, Span,
+    VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Conduct, Engine, GarpParams, Preempt, RouterParams};
+use viprd::vrrp::{Conduct, Engine, GarpParams, Preempt, RouterParams, Transport};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
@@ -40,6 +41,7 @@ fn params(router: usize, routers: usize) -> RouterParams {
         link: link_of(router),
         vrid: vrid_of(router),
         version: Version::V3,
+        transport: Transport::default(),
         checksum_form: ChecksumForm::Message,
         priority: 100,
         interval: Centis::DEFAULT,
@@ -65,6 +67,7 @@ fn change(link: u32, up: bool) -> LinkChange {
         mac: Some(Mac::default()),
         mtu: 1500,
         primary_ipv4: Some(Ipv4Addr::new(10, 0, 0, 1)),
+        link_local: LinkLocal::None,
     };
     LinkChange { link: LinkId(link), facts: Some(facts) }
 }
@@ -108,8 +111,8 @@ fn packets(routers: usize, priority: u8) -> Vec<(IfIndex, Vec<u8>)> {
             vrid: vrid_of(router),
             priority,
             interval: Centis::DEFAULT,
-            source: Ipv4Addr::new(10, 0, 0, 2),
-            addresses: &[address_of(router)],
+            source: Ipv4Addr::new(10, 0, 0, 2).into(),
+            addresses: &[address_of(router).into()],
             checksum_form: ChecksumForm::Message,
             authentication: Authentication::None,
         };

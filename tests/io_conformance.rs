@@ -354,7 +354,7 @@ conformance! {
         // SAFETY: the name is a C string.
         let lo = unsafe { libc::if_nametoindex(c"lo".as_ptr()) };
         match io.completion().expect("a completion").event {
-            Event::Datagram { bytes, ifindex, truncated } => {
+            Event::Datagram { bytes, ifindex, envelope: None, truncated, .. } => {
                 assert_eq!((bytes, ifindex, truncated), (&b"with"[..], Some(IfIndex(lo)), false));
             }
             other => panic!("{other:?}"),
@@ -724,7 +724,7 @@ conformance! {
             let raw = sockets::raw_ipv4_receiver(112, 1 << 20).unwrap();
             let mut memberships = sockets::Memberships::new();
             for link in 0..LINKS {
-                memberships.join(index_of(&format!("b{link}")), GROUP).unwrap();
+                memberships.join(index_of(&format!("b{link}")), GROUP.into()).unwrap();
             }
             (raw, memberships)
         }).unwrap();
@@ -748,7 +748,7 @@ conformance! {
                 quiet += usize::from(heard.len() >= count);
                 while let Some(completion) = io.completion() {
                     match (completion.token, completion.event) {
-                        (A, Event::Datagram { bytes, ifindex, truncated: false }) => {
+                        (A, Event::Datagram { bytes, ifindex, truncated: false, .. }) => {
                             assert_eq!((bytes[0], bytes[9], bytes.len()), (0x45, 112, 40));
                             heard.push((bytes[20], ifindex.expect("an interface")));
                         }
@@ -765,9 +765,9 @@ conformance! {
         assert_eq!(heard(io, all.len()), all);
 
         // One link is left, another deleted: neither is heard, the others are.
-        memberships.leave(all[7].1, GROUP).unwrap();
+        memberships.leave(all[7].1, GROUP.into()).unwrap();
         lab.run(&format!("-n {} link del b9", lab.name_b));
-        memberships.leave(all[9].1, GROUP).unwrap();
+        memberships.leave(all[9].1, GROUP.into()).unwrap();
         lab.run(&format!("-n {} link add a9 type veth peer name none", lab.name_a));
         lab.run(&format!("-n {} link set a9 up", lab.name_a));
         let fewer: Vec<_> =

@@ -10,8 +10,8 @@ mod histogram;
 mod ids;
 mod time;
 
-pub use address::{Label, Mac, Scope, VirtualAddress};
-pub use facts::{LinkChange, LinkFacts};
+pub use address::{Family, Label, Mac, Scope, VirtualAddress};
+pub use facts::{LinkChange, LinkFacts, LinkLocal};
 pub use histogram::{Bucket, Histogram};
 pub use ids::{IfIndex, LinkId, LinkNames, RouterId, Vrid};
 pub use time::{Centis, Instant, Span};

@@ -250,6 +250,12 @@ impl Diagnostic {
     pub fn severity(&self) -> Severity {
         self.code.severity()
     }
+
+    /// Whether it is worth a line in a log that is not in detail: all but the notes, and of those
+    /// that a whole part of the file is skipped.
+    pub fn is_news(&self) -> bool {
+        self.severity() > Severity::Note || self.code.id == codes::OUT_OF_SCOPE.id
+    }
 }
 
 /// How many candidates are compared with misspelt words, all in all.

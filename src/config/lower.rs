@@ -4,12 +4,14 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::facts::Facts;
-use super::keywords::{Key, address as addr, global, instance, tracking::interface as tracked};
+use super::facts::{Facts, ip_of};
+use super::keywords::{
+    Key, address as addr, global, group::peer, instance, tracking::interface as tracked,
+};
 use super::model::{Datum, Entry, Section};
 use super::{Configuration, conduct, settings};
-use crate::base::{Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
-use crate::vrrp::{GarpParams, Preempt, RouterParams};
+use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
+use crate::vrrp::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
 pub(super) fn lower(model: &Section, globals: &Section, routers: &[Facts<'_>]) -> Configuration {
@@ -27,10 +29,6 @@ struct Lowering<'m> {
 impl Lowering<'_> {
     /// A virtual router; `None` if it lacks what it needs, which the checks have told.
     fn router(&mut self, router: &Facts<'_>) -> Option<RouterParams> {
-        // Not spoken yet: as a multicast router of IPv4 it would be something else.
-        if router.is_v6 || router.unicast {
-            return None;
-        }
         let link = self.links.intern(router.interface?);
         let section = router.section;
         let (conduct, checksum_form) = conduct::conduct(router);
@@ -44,6 +42,7 @@ impl Lowering<'_> {
             link,
             vrid: Vrid::new(router.vrid?)?,
             version: router.version,
+            transport: transport(router),
             checksum_form,
             priority: router.priority,
             interval: router.interval().1,
@@ -144,6 +143,42 @@ impl Lowering<'_> {
             .unwrap_or(default.delay),
         }
     }
+}
+
+/// How its adverts travel.
+fn transport(router: &Facts<'_>) -> Transport {
+    let section = router.section;
+    // Of the two the one given last holds.
+    let sources = [instance::UNICAST_SRC_IP, instance::MCAST_SRC_IP];
+    let given = section.settings.iter().rev().find(|setting| sources.contains(&setting.key));
+    let source = given.and_then(|setting| section.ip(setting.key));
+    let fault_without = section.is_set(instance::UNICAST_FAULT_NO_PEER);
+    Transport {
+        family: if router.is_v6 { Family::Ipv6 } else { Family::Ipv4 },
+        source: source.filter(|ip| ip.is_ipv6() == router.is_v6),
+        unicast: (router.unicast || fault_without).then(|| unicast(router)),
+    }
+}
+
+fn unicast(router: &Facts<'_>) -> Unicast {
+    let section = router.section;
+    let mut peers: Vec<Peer> = Vec::new();
+    let mut limited = false;
+    for entry in section.lines(instance::UNICAST_PEER) {
+        let Some(ip) = ip_of(entry).filter(|ip| ip.is_ipv6() == router.is_v6) else { continue };
+        let limit = |key| u8::try_from(entry.get(key)?.int()?).ok();
+        let (min, max) = (limit(peer::MIN_TTL), limit(peer::MAX_TTL));
+        if !peers.iter().any(|peer| peer.ip == ip) {
+            limited |= min.is_some() || max.is_some();
+            peers.push(Peer { ip, min_ttl: min.unwrap_or(0), max_ttl: max.unwrap_or(255) });
+        }
+    }
+    let ttl = section.int(instance::UNICAST_TTL).and_then(|ttl| u8::try_from(ttl).ok());
+    let check = section
+        .bool(instance::CHECK_UNICAST_SRC)
+        .unwrap_or_else(|| router.globals.is_set(global::VRRP_CHECK_UNICAST_SRC));
+    // A limit that anybody else may ignore would be none.
+    Unicast { peers: peers.into(), ttl: ttl.unwrap_or(255), check_source: check || limited }
 }
 
 /// `nopreempt` and `preempt_delay`, where they work: neither does with `state MASTER`.

@@ -12,6 +12,7 @@ pub mod command;
 mod conduct;
 pub mod diagnostic;
 mod facts;
+mod host;
 pub mod keywords;
 mod lex;
 mod lower;
@@ -30,6 +31,7 @@ mod words;
 use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
+pub use host::default_file;
 pub use print::{print, vocabulary};
 pub use settings::{Buffers, Fifo, FileSettings, Global, Process, ScriptSettings};
 pub use source::{Files, MemoryFiles, OsFiles};

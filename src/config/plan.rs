@@ -133,8 +133,8 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Centis, Scope, VirtualAddress, Vrid};
-    use crate::vrrp::{Conduct, GarpParams, Preempt};
+    use crate::base::{Centis, Family, Scope, VirtualAddress, Vrid};
+    use crate::vrrp::{Conduct, GarpParams, Preempt, Transport};
     use crate::wire::{ChecksumForm, Version};
     use proptest::prelude::*;
 
@@ -144,6 +144,7 @@ mod tests {
             link: LinkId(link),
             vrid: Vrid::new(vrid).unwrap(),
             version: Version::V3,
+            transport: Transport::default(),
             checksum_form: ChecksumForm::Message,
             priority: 100,
             interval: Centis::DEFAULT,
@@ -187,6 +188,7 @@ mod tests {
     fn vrids_of_two_families_and_interfaces_are_their_own() {
         let mut six = router(0, 1, "six");
         six.addresses[0].ip = "fe80::1".parse().unwrap();
+        six.transport.family = Family::Ipv6;
         let old = [router(0, 1, "four")];
         let new = [router(1, 1, "four"), six];
         let plan = plan(with_ids(&old), &new);

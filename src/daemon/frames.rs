@@ -1,30 +1,35 @@
-//! What leaves as finished frames: each router's advert, kept ready and patched in place, and the
-//! queue of gratuitous ARPs.
+//! What leaves as finished frames: each router's advert, kept ready and patched in place (for unicast
+//! peers a packet each), and the queue of gratuitous ARPs and neighbour advertisements.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::RawFd;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, RawFd};
 
 use zerocopy::IntoBytes;
 
+use super::boot::Sockets;
 use super::tokens;
-use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId};
+use crate::base::{Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId};
 use crate::io::Io;
 use crate::vrrp::{Engine, RouterParams, RouterView, StateName};
 use crate::wire::Version;
 use crate::wire::arp::GratuitousArp;
+use crate::wire::icmpv6::UnsolicitedAdvertisement;
 use crate::wire::vrrp::{AdvertContent, AdvertFrame};
 
-/// Gratuitous ARPs sent in one turn: about a millisecond of work, then the ring turns.
+/// Gratuitous ARPs and neighbour advertisements sent in one turn: about a millisecond of work, then the ring turns.
 const GARPS_A_TURN: usize = 512;
 
-/// Everything that is sent through the packet socket.
+/// Everything that is sent through the packet socket, and what goes to unicast peers.
 #[derive(Debug)]
 pub(super) struct Frames {
     socket: RawFd,
+    /// The raw sockets to unicast peers; the kernel may have no IPv6.
+    ipv4: RawFd,
+    ipv6: Option<RawFd>,
     links: Vec<Option<LinkFacts>>,
     /// The routers whose adverts a link carries.
-    carried: Vec<Vec<RouterId>>,
+    carried: Vec<Vec<Carried>>,
     adverts: Vec<Option<Ready>>,
     /// The sequence number of the last signed advert, for each router.
     sequences: Vec<u32>,
@@ -36,16 +41,33 @@ pub(super) struct Frames {
     again: VecDeque<Announcement>,
 }
 
-/// An advert frame that can be sent as it is.
-#[derive(Debug)]
-struct Ready {
-    frame: AdvertFrame,
-    /// The same in v2, where both versions are spoken.
-    also_v2: Option<AdvertFrame>,
-    ifindex: IfIndex,
+/// A router whose adverts a link carries.
+#[derive(Clone, Copy, Debug)]
+struct Carried {
+    router: RouterId,
+    /// Whose multicast group it listens to; `None`: it has unicast peers.
+    group: Option<Family>,
 }
 
-/// Which gratuitous ARPs: everybody's first go before anybody's second.
+/// An advert that can be sent as it is.
+#[derive(Debug)]
+struct Ready {
+    ifindex: IfIndex,
+    way: Way,
+    /// The same in v2, where both versions are spoken.
+    also_v2: Option<Way>,
+}
+
+/// How it leaves.
+#[derive(Debug)]
+enum Way {
+    /// As an Ethernet frame to the multicast group.
+    Multicast(AdvertFrame),
+    /// As IP packets to these peers, of which the kernel makes frames.
+    Unicast(Box<[(IpAddr, AdvertFrame)]>),
+}
+
+/// Which announcements: everybody's first go before anybody's second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Round {
     /// The first for each address of a set.
@@ -73,21 +95,23 @@ struct Announcement {
 }
 
 impl Frames {
-    /// Frames for `routers`, sent through the packet socket `socket`. Signed adverts are numbered
-    /// from `sequence` on, at least: higher than what this host has sent before, so that others
-    /// don't take them for old ones.
+    /// Frames for `routers`, sent through these sockets. Signed adverts are numbered from `sequence`
+    /// on, at least: higher than what this host has sent before, so that others don't take them for
+    /// old ones.
     pub(super) fn new(
-        socket: RawFd,
+        sockets: &Sockets,
         routers: &[RouterParams],
         links: usize,
         sequence: u32,
     ) -> Self {
         let mut carried = vec![Vec::new(); links];
         for (index, params) in routers.iter().enumerate() {
-            carried[params.link.index()].push(RouterId(index as u32));
+            carried[params.link.index()].push(Carried::new(RouterId(index as u32), params));
         }
         Frames {
-            socket,
+            socket: sockets.packet.as_raw_fd(),
+            ipv4: sockets.peers_ipv4.as_raw_fd(),
+            ipv6: sockets.peers_ipv6.as_ref().map(AsRawFd::as_raw_fd),
             links: vec![None; links],
             carried,
             adverts: routers.iter().map(|_| None).collect(),
@@ -105,7 +129,7 @@ impl Frames {
         view: impl Fn(RouterId) -> RouterView<'a>,
     ) {
         self.links[change.link.index()] = change.facts;
-        for &router in &self.carried[change.link.index()] {
+        for &Carried { router, .. } in &self.carried[change.link.index()] {
             let advert = &mut self.adverts[router.index()];
             match change.facts {
                 // An interface that has lost its address keeps the frame: the last advert, of
@@ -130,8 +154,10 @@ impl Frames {
             self.sequences.resize(router.index() + 1, self.sequence);
         }
         let carried = &mut self.carried[params.link.index()];
-        if !carried.contains(&router) {
-            carried.push(router);
+        let renewed = Carried::new(router, params);
+        match carried.iter_mut().find(|carried| carried.router == router) {
+            Some(carried) => *carried = renewed,
+            None => carried.push(renewed),
         }
         let facts = self.links[params.link.index()];
         self.adverts[router.index()] = facts.and_then(|facts| Ready::new(view, &facts));
@@ -139,7 +165,7 @@ impl Frames {
 
     /// Forgets a router whose adverts left by `link`.
     pub(super) fn forget(&mut self, router: RouterId, link: LinkId) {
-        self.carried[link.index()].retain(|&carried| carried != router);
+        self.carried[link.index()].retain(|carried| carried.router != router);
         self.adverts[router.index()] = None;
         self.first.retain(|waiting| waiting.router != router);
         self.again.retain(|waiting| waiting.router != router);
@@ -156,9 +182,9 @@ impl Frames {
         place.map(|index| LinkId(index as u32))
     }
 
-    /// Whether any router's adverts leave by `link`.
-    pub(super) fn carries(&self, link: LinkId) -> bool {
-        !self.carried[link.index()].is_empty()
+    /// Whether any router on `link` listens to the multicast group of `family`.
+    pub(super) fn listens(&self, link: LinkId, family: Family) -> bool {
+        self.carried[link.index()].iter().any(|carried| carried.group == Some(family))
     }
 
     /// Queues the advert of `router` with this priority; one that is signed gets a sequence number
@@ -174,21 +200,33 @@ impl Frames {
         let Some(ready) = &mut self.adverts[router.index()] else { return };
         let sequence = &mut self.sequences[router.index()];
         *sequence = heard.max(*sequence).saturating_add(1);
-        for frame in std::iter::once(&mut ready.frame).chain(&mut ready.also_v2) {
-            frame.set_priority(priority);
-            frame.sign(*sequence);
-            io.send_frame(tokens::FRAMES, self.socket, ready.ifindex, frame.bytes());
+        for way in std::iter::once(&mut ready.way).chain(&mut ready.also_v2) {
+            for (to, frame) in way.frames() {
+                frame.set_priority(priority);
+                frame.sign(*sequence);
+                let (bytes, link) = (frame.bytes(), ready.ifindex);
+                match (to, self.ipv6) {
+                    (None, _) => io.send_frame(tokens::FRAMES, self.socket, link, bytes),
+                    (Some(IpAddr::V4(peer)), _) => {
+                        io.send_ipv4(tokens::PEERS, self.ipv4, peer, bytes);
+                    }
+                    (Some(IpAddr::V6(peer)), Some(socket)) => {
+                        io.send_ipv6(tokens::PEERS, socket, peer, link, bytes);
+                    }
+                    (Some(IpAddr::V6(_)), None) => {}
+                }
+            }
         }
     }
 
-    /// Queues `rounds` rounds of gratuitous ARPs for the addresses of `router`.
+    /// Queues `rounds` rounds of announcements of the addresses of `router`.
     pub(super) fn announce(&mut self, router: RouterId, rounds: u32, of: Announced) {
         if rounds > 0 {
             self.first.push_back(Announcement { router, rounds, of });
         }
     }
 
-    /// Sends gratuitous ARPs of one sort, within the turn's budget, for those routers that still are
+    /// Sends announcements of one sort, within the turn's budget, for those routers that still are
     /// Active. The engine is told.
     pub(super) fn send_announcements(
         &mut self,
@@ -213,8 +251,7 @@ impl Frames {
                 Announced::Fresh => view.fresh,
             };
             for address in addresses {
-                let IpAddr::V4(ip) = address.ip else { continue };
-                self.send_announcement(io, address.link, ip);
+                self.send_announcement(io, address.link, address.ip);
                 budget = budget.saturating_sub(1);
             }
             engine.on_announced(now, next.router);
@@ -224,7 +261,7 @@ impl Frames {
         }
     }
 
-    /// Whether gratuitous ARPs of that sort wait to be sent.
+    /// Whether announcements of that sort wait to be sent.
     pub(super) fn waits(&self, round: Round) -> bool {
         match round {
             Round::First => !self.first.is_empty(),
@@ -232,43 +269,82 @@ impl Frames {
         }
     }
 
-    fn send_announcement(&self, io: &mut dyn Io, link: LinkId, ip: Ipv4Addr) {
+    fn send_announcement(&self, io: &mut dyn Io, link: LinkId, ip: IpAddr) {
         let Some(LinkFacts { up: true, ifindex, mac: Some(mac), .. }) = self.links[link.index()]
         else {
             return;
         };
-        let garp = GratuitousArp::announce(ip, mac);
-        io.send_frame(tokens::FRAMES, self.socket, ifindex, garp.as_bytes());
+        match ip {
+            IpAddr::V4(ip) => {
+                let garp = GratuitousArp::announce(ip, mac);
+                io.send_frame(tokens::FRAMES, self.socket, ifindex, garp.as_bytes());
+            }
+            IpAddr::V6(ip) => {
+                let advertisement = UnsolicitedAdvertisement::announce(ip, mac);
+                io.send_frame(tokens::FRAMES, self.socket, ifindex, advertisement.as_bytes());
+            }
+        }
+    }
+}
+
+impl Carried {
+    fn new(router: RouterId, params: &RouterParams) -> Self {
+        let transport = &params.transport;
+        let group = transport.unicast.is_none().then_some(transport.family);
+        Carried { router, group }
+    }
+}
+
+impl Way {
+    /// How `content` leaves for those that `params` name.
+    fn new(content: &AdvertContent<'_>, params: &RouterParams, facts: &LinkFacts) -> Option<Self> {
+        Some(match &params.transport.unicast {
+            None => Way::Multicast(AdvertFrame::new(content, facts.mac?)),
+            Some(unicast) => {
+                let to = |ip| (ip, AdvertFrame::to_peer(content, ip, unicast.ttl));
+                Way::Unicast(unicast.peers.iter().map(|peer| to(peer.ip)).collect())
+            }
+        })
+    }
+
+    /// Each frame, with the peer that it is for, if it is for one alone.
+    fn frames(&mut self) -> impl Iterator<Item = (Option<IpAddr>, &mut AdvertFrame)> {
+        let (group, peers): (_, &mut [_]) = match self {
+            Way::Multicast(frame) => (Some(frame), &mut []),
+            Way::Unicast(peers) => (None, peers),
+        };
+        let peers = peers.iter_mut().map(|(peer, packet)| (Some(*peer), packet));
+        group.into_iter().map(|frame| (None, frame)).chain(peers)
     }
 }
 
 impl Ready {
     fn new(view: &RouterView<'_>, facts: &LinkFacts) -> Option<Self> {
         let params = view.params;
-        let addresses: Vec<Ipv4Addr> = params
-            .addresses
-            .iter()
-            .filter_map(|address| match address.ip {
-                IpAddr::V4(ip) => Some(ip),
-                IpAddr::V6(_) => None,
-            })
-            .collect();
+        let transport = &params.transport;
+        let own = match transport.family {
+            Family::Ipv4 => facts.primary_ipv4.map(IpAddr::V4),
+            Family::Ipv6 => facts.link_local.ready().map(IpAddr::V6),
+        };
+        let addresses: Vec<IpAddr> = params.addresses.iter().map(|address| address.ip).collect();
         let content = AdvertContent {
             version: params.version,
             vrid: params.vrid,
             priority: params.priority,
             interval: params.interval,
-            source: facts.primary_ipv4?,
+            source: transport.source.or(own)?,
             addresses: &addresses,
             checksum_form: view.checksum_form,
             authentication: params.conduct.authentication,
         };
-        let mac = facts.mac?;
         let also_v2 = AdvertContent { version: Version::V2, ..content };
         Some(Ready {
-            frame: AdvertFrame::new(&content, mac),
-            also_v2: params.conduct.also_v2.then(|| AdvertFrame::new(&also_v2, mac)),
             ifindex: facts.ifindex,
+            way: Way::new(&content, params, facts)?,
+            also_v2: match params.conduct.also_v2 {
+                true => Some(Way::new(&also_v2, params, facts)?),
+                false => None,
+            },
         })
     }
 }

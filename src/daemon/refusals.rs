@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem::{Discriminant, discriminant};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use log::{debug, info, warn};
 
@@ -61,7 +61,7 @@ impl Limiter {
         &mut self,
         now: Instant,
         (ifindex, link): (IfIndex, Option<&str>),
-        source: Option<Ipv4Addr>,
+        source: Option<IpAddr>,
         refusal: Refusal,
         loud: bool,
     ) {
@@ -105,7 +105,7 @@ pub(super) fn more(suppressed: u64) -> String {
 }
 
 /// Who sent a packet.
-pub(super) fn sender(source: Option<Ipv4Addr>) -> String {
+pub(super) fn sender(source: Option<IpAddr>) -> String {
     source.map_or_else(|| "an unreadable address".to_owned(), |source| source.to_string())
 }
 
@@ -157,7 +157,7 @@ mod tests {
     fn a_flood_of_addresses_needs_no_memory() {
         let mut limiter = Limiter::default();
         for vrid in 0..=255 {
-            let source = Some(Ipv4Addr::from(u32::from(vrid)));
+            let source = Some(IpAddr::from(u32::from(vrid).to_be_bytes()));
             let place = (IfIndex(2), Some("eth0"));
             limiter.stray(Instant::ZERO, place, source, Refusal::Vrid(vrid), true);
         }

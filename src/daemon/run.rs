@@ -1,6 +1,7 @@
 //! The loop.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use log::{debug, error, info, warn};
@@ -9,20 +10,22 @@ use super::clients::Clients;
 use super::frames::{Announced, Frames, Round};
 use super::gauges::Gauges;
 use super::journal::Journal;
-use super::pulse::Pulse;
+use super::pulse::{Arrivals, Pulse, Wait};
 use super::refusals::{self, Limiter};
 use super::reload::Reload;
 use super::{
     boot::{Sockets, VRRP_RECEIVE_BUFFER},
     tokens, words,
 };
-use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
+use crate::base::{
+    Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
+};
 use crate::io::{Completion, Event, Io, Pool, clock, sockets};
 use crate::kernel::{Fact, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine};
 use crate::wire::auth::PROTOCOL_AH;
-use crate::wire::ipv4::VRRP_GROUP;
-use crate::wire::{Advert, Refusal};
+use crate::wire::ipv6::Ipv6Packet;
+use crate::wire::{Advert, Refusal, ipv4, ipv6};
 
 /// Deadlines fired at a time, and how often in a turn. A takeover costs about 2 µs here, so that a
 /// turn stays below 20 ms even if everything is due at once; between two times the wishes are taken,
@@ -36,6 +39,8 @@ const BATCHES_A_TURN: usize = 2;
 /// Active_Down_Interval and Skew_Time from when they see a packet, so this is the most that it adds
 /// to a takeover; a wake-up costs as much CPU as ten packets.
 const GATHER: Span = Span::from_micros(250);
+/// So long before a takeover the loop is awake: most wake-ups are not later than this.
+const ALERT: Span = Span::from_micros(150);
 /// Turns that may be spent on packets that have already arrived before a deadline is judged.
 const DRAIN_TURNS: usize = 64;
 /// When to try again after a netlink request could not be sent, or a dump was refused.
@@ -71,14 +76,22 @@ pub(super) struct Daemon {
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
+    pub peer_failures: u64,
     /// Whether adverts of unknown virtual routers are told, and not only in detail.
     pub log_unknown_vrids: bool,
     /// Whether the last turn brought VRRP packets.
     pub packets_came: bool,
     /// Each link's state as it was last logged.
     pub link_up: Vec<Option<bool>>,
-    /// The interface index by which each link has joined the VRRP group.
-    pub joined: Vec<Option<IfIndex>>,
+    /// The interface index by which each link has joined the VRRP groups.
+    pub joined: Vec<Joined>,
+}
+
+/// The interface index by which a link has joined the VRRP group of each family.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Joined {
+    ipv4: Option<IfIndex>,
+    ipv6: Option<IfIndex>,
 }
 
 impl Daemon {
@@ -88,15 +101,16 @@ impl Daemon {
     /// When the ring itself fails.
     pub(super) fn run(&mut self, journal: &mut Journal) -> io::Result<()> {
         self.listen()?;
+        let mut log_waits = false;
         while !self.has_stopped() {
-            let wake_at = self.wake_at().min(journal.wake_at());
-            let gather = self.gather();
-            let now = self.pulse.turn(&mut *self.io, wake_at, gather)?;
+            let (wake_at, wait) = self.rest(journal.wake_at());
+            let now = self.pulse.turn(&mut *self.io, wake_at, wait)?;
             let _ = self.receive(now);
             self.drain(now)?;
             self.start_when_due(now);
+            let due = self.engine.next_deadline() <= now;
             self.fire(now);
-            self.advance_reload(now);
+            self.advance_reload(now, due);
             self.carry_out(now);
             self.pulse.tell(now, &mut self.engine);
             let latency = self.pulse.histograms();
@@ -106,7 +120,13 @@ impl Daemon {
                 let run = self.ask_reload();
                 self.clients.promise_reload(run);
             }
-            journal.flush(now);
+            // The log comes after the packets it tells of, but no later than in the next turn.
+            if log_waits || !self.io.has_unsent() {
+                journal.flush(now);
+                log_waits = false;
+            } else {
+                log_waits = true;
+            }
         }
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
         self.io.turn(Instant::ZERO)
@@ -119,6 +139,9 @@ impl Daemon {
         }
         let sockets = &self.sockets;
         self.io.receive(tokens::VRRP_IPV4, sockets.vrrp.as_fd(), Pool::Packets)?;
+        if let Some(vrrp) = &sockets.vrrp_ipv6 {
+            self.io.receive(tokens::VRRP_IPV6, vrrp.as_fd(), Pool::Packets)?;
+        }
         self.io.receive(tokens::MONITOR, sockets.monitor.as_fd(), Pool::Netlink)?;
         self.io.receive(tokens::COMMAND, sockets.command.as_fd(), Pool::Netlink)?;
         self.io.watch(tokens::SIGNALS, sockets.signals.as_fd())?;
@@ -131,13 +154,38 @@ impl Daemon {
 
     /// When to turn at the latest; at once if work was left over.
     fn wake_at(&mut self) -> Instant {
-        let reloads = self.reload.has_work(self.host.is_synchronised());
-        if self.requests_left || self.has_announcements() || reloads {
+        if self.requests_left || self.has_announcements() {
             return Instant::ZERO;
         }
+        let reload = self.reload.wakes_at(self.host.is_synchronised());
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(stop).min(self.retry_requests_at).min(self.start_at)
+        work.min(stop).min(self.retry_requests_at).min(reload).min(self.start_at)
+    }
+
+    /// Until when to rest, `at_latest` or earlier, and how.
+    ///
+    /// A Backup's deadline is awaited awake: what remains of it then, the way out of the kernel's
+    /// sleep, is what a client would have to wait for. It costs nothing on other days: nearly all
+    /// of these deadlines have been moved by an advert, which a look shortly before shows.
+    fn rest(&mut self, at_latest: Instant) -> (Instant, Wait) {
+        let asleep = Wait::Asleep { gather: self.gather() };
+        let mut looked_again = false;
+        loop {
+            let wake_at = self.wake_at().min(at_latest);
+            if self.engine.next_takeover() != Some(wake_at) || !self.host.is_quiet() {
+                return (wake_at, asleep);
+            }
+            let awake_from = wake_at - ALERT;
+            if awake_from > self.pulse.last() {
+                return (awake_from, asleep);
+            }
+            if looked_again {
+                return (wake_at, Wait::Awake);
+            }
+            self.engine.look_again();
+            looked_again = true;
+        }
     }
 
     fn has_announcements(&mut self) -> bool {
@@ -157,20 +205,47 @@ impl Daemon {
     fn receive(&mut self, now: Instant) -> bool {
         let (mut signalled, mut read, mut any) = (false, false, false);
         self.packets_came = false;
+        let mut arrivals = Arrivals::until(now);
         while let Some(Completion { token, event }) = self.io.completion() {
             any = true;
             match (token, event) {
                 (
                     tokens::VRRP_IPV4 | tokens::SIGNED_IPV4,
-                    Event::Datagram { bytes, ifindex: Some(ifindex), .. },
+                    Event::Datagram { bytes, ifindex: Some(ifindex), received_at, .. },
                 ) => {
                     self.packets_came = true;
+                    let arrived = arrivals.moment(received_at);
                     match Advert::parse(bytes) {
-                        Ok(advert) => self.engine.on_advert(now, ifindex, &advert),
+                        Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
                         // Headers of other protocols than VRRP are IPsec's own matter.
                         Err(refused)
                             if token == tokens::SIGNED_IPV4
                                 && refused.refusal == Refusal::NotVrrp => {}
+                        Err(refused) => self.engine.on_malformed(ifindex, &refused),
+                    }
+                }
+                (
+                    tokens::VRRP_IPV6,
+                    Event::Datagram {
+                        bytes,
+                        ifindex: Some(ifindex),
+                        envelope: Some(said),
+                        received_at,
+                        ..
+                    },
+                ) => {
+                    self.packets_came = true;
+                    let arrived = arrivals.moment(received_at);
+                    let packet = Ipv6Packet {
+                        hop_limit: said.hop_limit,
+                        // The socket hears nothing else.
+                        next_header: ipv4::PROTOCOL_VRRP,
+                        source: said.source,
+                        destination: said.destination,
+                        payload: bytes,
+                    };
+                    match Advert::parse_ipv6(&packet) {
+                        Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
                         Err(refused) => self.engine.on_malformed(ifindex, &refused),
                     }
                 }
@@ -196,6 +271,15 @@ impl Daemon {
                         warn!("a frame could not be sent: {cause} (later ones are only counted)");
                     }
                     self.frame_failures += 1;
+                }
+                (tokens::PEERS, Event::SendFailed(cause)) => {
+                    if self.peer_failures == 0 {
+                        warn!(
+                            "an advert could not be sent to a unicast peer: {cause} \
+                             (later ones are only counted)"
+                        );
+                    }
+                    self.peer_failures += 1;
                 }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
@@ -271,6 +355,13 @@ impl Daemon {
                      first of their subnet: see net.ipv4.conf.{link}.promote_secondaries"
                 );
             }
+            Fact::Kept { link, ip } => {
+                let link = self.names.name(link);
+                warn!(
+                    "address {ip} was on {link} before and seems to be the host's own: it stays \
+                     there in every state; if it was left behind, remove it: ip address del"
+                );
+            }
             Fact::LeftoversRemoved { removed } => {
                 let addresses = words::count(removed as usize, "virtual address");
                 info!("removed {addresses} that an earlier run had left behind");
@@ -329,26 +420,33 @@ impl Daemon {
         self.engine.on_link(now, change);
     }
 
-    /// Lets the group's packets in on links that carry adverts. (Raw sockets hear a group as soon
-    /// as any socket of the namespace has joined it on that interface.)
+    /// Lets the groups' packets in on links that carry multicast adverts. (Raw sockets hear a group as
+    /// soon as any socket of the namespace has joined it on that interface.)
     fn join(&mut self, link: LinkId, facts: Option<LinkFacts>) {
-        let carries = self.frames.carries(link);
-        let joined = &mut self.joined[link.index()];
-        let ifindex = facts.filter(|_| carries).map(|facts| facts.ifindex);
-        if *joined == ifindex {
-            return;
-        }
-        let memberships = &mut self.sockets.memberships;
-        if let Some(old) = joined.take() {
-            // If the interface has gone, so has the membership.
-            let _ = memberships.leave(old, VRRP_GROUP);
-        }
-        if let Some(new) = ifindex {
-            match memberships.join(new, VRRP_GROUP) {
-                Ok(()) => *joined = Some(new),
-                Err(cause) => {
-                    let name = self.names.name(link);
-                    error!("interface {name}: can't join the VRRP group: {cause}");
+        let Joined { ipv4, ipv6 } = &mut self.joined[link.index()];
+        // Where IPv6 is switched off and on again its memberships are lost, and so is every address.
+        let has_ipv6 = facts.is_some_and(|facts| facts.link_local != LinkLocal::None);
+        for (joined, family, group, possible) in [
+            (ipv4, Family::Ipv4, IpAddr::V4(ipv4::VRRP_GROUP), true),
+            (ipv6, Family::Ipv6, IpAddr::V6(ipv6::VRRP_GROUP), has_ipv6),
+        ] {
+            let wanted = possible && self.frames.listens(link, family);
+            let ifindex = facts.filter(|_| wanted).map(|facts| facts.ifindex);
+            if *joined == ifindex {
+                continue;
+            }
+            let memberships = &mut self.sockets.memberships;
+            if let Some(old) = joined.take() {
+                // If the interface has gone, so has the membership.
+                let _ = memberships.leave(old, group);
+            }
+            if let Some(new) = ifindex {
+                match memberships.join(new, group) {
+                    Ok(()) => *joined = Some(new),
+                    Err(cause) => {
+                        let name = self.names.name(link);
+                        error!("interface {name}: can't join the VRRP group {group}: {cause}");
+                    }
                 }
             }
         }
@@ -409,7 +507,9 @@ impl Daemon {
                 Action::Altered { router } => {
                     let view = self.engine.view(router);
                     self.frames.renew(&view);
-                    if refusals::needs_signed(view.params) {
+                    let (link, signed) = (view.params.link, refusals::needs_signed(view.params));
+                    self.join(link, self.frames.facts(link));
+                    if signed {
                         self.listen_to_signed();
                     }
                 }
@@ -483,7 +583,11 @@ impl Daemon {
             for address in addresses {
                 let (name, link) = (&view.params.name, self.names.name(address.link));
                 let ip = address.ip;
-                debug!("VRRP_Instance({name}) Sending gratuitous ARPs on {link} for {ip}");
+                let what = match ip {
+                    IpAddr::V4(_) => "gratuitous ARPs",
+                    IpAddr::V6(_) => "Unsolicited Neighbour Adverts",
+                };
+                debug!("VRRP_Instance({name}) Sending {what} on {link} for {ip}");
             }
         }
     }

@@ -12,7 +12,7 @@ pub(super) const COMMAND: Token = Token(3);
 pub(super) const SIGNALS: Token = Token(4);
 /// The listening control socket.
 pub(super) const CONTROL: Token = Token(5);
-/// The packet socket: adverts and gratuitous ARPs.
+/// The packet socket: multicast adverts, gratuitous ARPs, neighbour advertisements.
 pub(super) const FRAMES: Token = Token(6);
 
 /// The raw socket that hears VRRP behind authentication headers.
@@ -20,6 +20,11 @@ pub(super) const SIGNED_IPV4: Token = Token(32);
 
 /// The pipe of the thread that reads the configuration again.
 pub(super) const RELOAD: Token = Token(7);
+
+/// The raw socket that hears VRRP over IPv6.
+pub(super) const VRRP_IPV6: Token = Token(8);
+/// The raw sockets that adverts to unicast peers leave by.
+pub(super) const PEERS: Token = Token(9);
 
 /// The control client in seat `seat`.
 pub(super) const fn client(seat: usize) -> Token {

@@ -9,9 +9,14 @@ use crate::control::fault_words;
 use crate::vrrp::{AuthFailure, Cause, Engine, Notice, StateName};
 use crate::wire::ChecksumForm;
 
-/// `1 virtual router`, `2 virtual routers`.
+/// `1 virtual router`, `2 virtual routers`, `2 addresses`.
 pub(super) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    let ending = match (number, what.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{number} {what}{ending}")
 }
 
 /// A router has entered a state.
@@ -32,6 +37,9 @@ pub(super) fn entered(
             _ => info!("VRRP_Instance({name}) Entering BACKUP STATE"),
         },
         StateName::Fault => info!("VRRP_Instance({name}) Entering FAULT STATE"),
+        StateName::Init if matches!(cause, Cause::Fault(_)) => {
+            info!("VRRP_Instance({name}) Entering INIT STATE");
+        }
         StateName::Init => debug!("VRRP_Instance({name}) stopping"),
     }
     if from == StateName::Master {
@@ -110,6 +118,21 @@ pub(super) fn notice(
         Notice::OwnAddress { source } => warn!(
             "VRRP_Instance({name}) advert from our own address {source}: \
              a loop, or another host has this address: dropped{more}"
+        ),
+        Notice::Stranger { source } => {
+            warn!("VRRP_Instance({name}) advert from {source}, which is no peer: dropped{more}");
+        }
+        Notice::WrongTtl { source, ttl } => warn!(
+            "VRRP_Instance({name}) advert from {source} with TTL {ttl}, which its min_ttl and \
+             max_ttl don't allow: dropped{more}"
+        ),
+        Notice::OtherDestination { source, destination } if destination.is_multicast() => warn!(
+            "VRRP_Instance({name}) {source} advertises to {destination}, but we have unicast \
+             peers: dropped{more}"
+        ),
+        Notice::OtherDestination { source, destination: _ } => warn!(
+            "VRRP_Instance({name}) unicast advert from {source}, but we have no peers: \
+             dropped{more}"
         ),
         Notice::OtherVersion { source } => warn!(
             "VRRP_Instance({name}) {source} speaks another version than our VRRPv{}: dropped{more}",

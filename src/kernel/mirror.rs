@@ -5,12 +5,12 @@
 //! the configuration makes virtual are the reconciler's; here live the *real* ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 
 use super::reader::{Address, Link};
-use crate::base::{IfIndex, LinkFacts, LinkId, Mac, Scope};
+use crate::base::{IfIndex, LinkFacts, LinkId, LinkLocal, Mac, Scope};
 
 /// `IFF_UP`: the administrator wants it up.
 const IFF_UP: u32 = libc::IFF_UP as u32;
@@ -34,6 +34,8 @@ pub(super) struct Device {
     reals: HashMap<RealKey, Real>,
     /// The real IPv4 addresses, the one to use as primary first.
     candidates: BTreeMap<Rank, Ipv4Addr>,
+    /// The real link-local IPv6 addresses likewise, but for duplicates of somebody else's.
+    link_locals: BTreeMap<Rank, Local>,
     touched: u32,
     seen: u32,
 }
@@ -49,7 +51,17 @@ pub(super) struct RealKey {
 #[derive(Debug)]
 struct Real {
     rank: Rank,
+    /// `IFA_F_…`
+    flags: u32,
     marks: Marks,
+}
+
+/// A link-local address.
+#[derive(Debug)]
+struct Local {
+    ip: Ipv6Addr,
+    /// Duplicate address detection has not passed it yet, nor may it be used before.
+    tentative: bool,
 }
 
 /// When something was last spoken of: the generations of the last event and of the last page.
@@ -111,7 +123,22 @@ impl Device {
             mac: self.mac.filter(|_| self.hardware == libc::ARPHRD_ETHER),
             mtu: self.mtu,
             primary_ipv4: self.candidates.values().next().copied(),
+            link_local: self.link_local(),
         }
+    }
+
+    /// The first link-local address that can be used. One that is virtual as well is taken only if
+    /// there isn't another one that could be waited for.
+    fn link_local(&self) -> LinkLocal {
+        let mut found = LinkLocal::None;
+        for (rank, local) in &self.link_locals {
+            match (local.tentative, found) {
+                (false, LinkLocal::Tentative) if rank.shadow => return found,
+                (false, _) => return LinkLocal::Ready(local.ip),
+                (true, _) => found = LinkLocal::Tentative,
+            }
+        }
+        found
     }
 
     /// Whether the administrator wants it up; taken down, it may lose addresses by itself.
@@ -122,6 +149,12 @@ impl Device {
     /// How many real addresses it has.
     pub(super) fn reals(&self) -> usize {
         self.reals.len()
+    }
+
+    /// How many real addresses of a family it has that are nothing else.
+    pub(super) fn own(&self, ipv4: bool) -> usize {
+        let own = |(key, real): &(&RealKey, &Real)| key.ip.is_ipv4() == ipv4 && !real.rank.shadow;
+        self.reals.iter().filter(own).count()
     }
 
     /// Whether a real address is on it.
@@ -145,15 +178,31 @@ impl Device {
 
     fn insert(&mut self, key: RealKey, real: Real) {
         self.remove(&key);
-        if let IpAddr::V4(ip) = key.ip {
-            self.candidates.insert(real.rank, ip);
-        }
+        self.consider(key.ip, &real);
         self.reals.insert(key, real);
+    }
+
+    /// Makes an address one that may be the primary one, if it can be that.
+    fn consider(&mut self, ip: IpAddr, real: &Real) {
+        match ip {
+            IpAddr::V4(ip) => {
+                self.candidates.insert(real.rank, ip);
+            }
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                if real.flags & libc::IFA_F_DADFAILED == 0 {
+                    let waits = real.flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC);
+                    let tentative = waits == libc::IFA_F_TENTATIVE;
+                    self.link_locals.insert(real.rank, Local { ip, tentative });
+                }
+            }
+            IpAddr::V6(_) => {}
+        }
     }
 
     fn remove(&mut self, key: &RealKey) -> Option<Real> {
         let real = self.reals.remove(key)?;
         self.candidates.remove(&real.rank);
+        self.link_locals.remove(&real.rank);
         Some(real)
     }
 }
@@ -297,7 +346,7 @@ impl Mirror {
         };
         let secondary = address.flags & libc::IFA_F_SECONDARY != 0;
         let rank = Rank { shadow, secondary, scope: address.scope, order };
-        device.insert(key, Real { rank, marks });
+        device.insert(key, Real { rank, flags: address.flags, marks });
     }
 
     /// Forgets a real address that turns out to be a virtual one.
@@ -319,12 +368,13 @@ impl Mirror {
     pub(super) fn remove_unseen_reals(&mut self) {
         let generation = self.generation;
         for device in self.devices.values_mut() {
-            let candidates = &mut device.candidates;
-            device.reals.retain(|_, real| {
+            let Device { candidates, link_locals, reals, .. } = device;
+            reals.retain(|_, real| {
                 let Marks { touched, seen } = real.marks;
                 let keep = seen == generation || touched == generation;
                 if !keep {
                     candidates.remove(&real.rank);
+                    link_locals.remove(&real.rank);
                 }
                 keep
             });
@@ -336,16 +386,16 @@ impl Mirror {
         let Some(device) = self.devices.get_mut(&ifindex) else {
             return;
         };
-        let candidates = &mut device.candidates;
-        for (key, real) in &mut device.reals {
+        let mut reals = std::mem::take(&mut device.reals);
+        for (key, real) in &mut reals {
             let shadow = is_virtual(&key.ip);
-            if let IpAddr::V4(ip) = key.ip
-                && shadow != real.rank.shadow
-            {
-                candidates.remove(&real.rank);
+            if shadow != real.rank.shadow {
+                device.candidates.remove(&real.rank);
+                device.link_locals.remove(&real.rank);
                 real.rank.shadow = shadow;
-                candidates.insert(real.rank, ip);
+                device.consider(key.ip, real);
             }
         }
+        device.reals = reals;
     }
 }

@@ -120,6 +120,14 @@ pub enum Fact {
         /// The address.
         ip: IpAddr,
     },
+    /// A configured address was there before us and is the host's own, not a leftover: it stays,
+    /// whoever wishes what of it ([`Host::remove_leftovers`]).
+    Kept {
+        /// The link it is on.
+        link: LinkId,
+        /// The address.
+        ip: IpAddr,
+    },
     /// All leftovers are gone ([`Host::remove_leftovers`]).
     LeftoversRemoved {
         /// How many there were.
@@ -358,13 +366,35 @@ impl Host {
     /// Removes those of the addresses that are on their interfaces and that nobody here has set: a
     /// crash left them. To be called once [`Fact::Synchronised`] has been seen.
     /// [`Fact::LeftoversRemoved`] follows.
+    ///
+    /// What is not marked as ours (`IFA_PROTO`, Linux 5.18) may be the host's own address, which a
+    /// virtual router of priority 255 has: if it is the only one of its family on its interface, or
+    /// the first of its subnet, it is left alone for good, and [`Fact::Kept`] tells of it.
     pub fn remove_leftovers<'a>(
         &mut self,
         addresses: impl IntoIterator<Item = &'a VirtualAddress>,
     ) {
+        let mut named = Vec::new();
         for address in addresses {
             let id = self.entry(address);
-            self.reconciler.leftover(id, &mut self.facts);
+            let watched = self.links.get(address.link.index());
+            let at = watched.and_then(|watched| watched.device);
+            let device = at.and_then(|at| self.mirror.device(at));
+            let alone = device.is_some_and(|device| device.own(address.ip.is_ipv4()) == 0);
+            named.push((id, address, at, alone));
+        }
+        // Only now: what is kept counts for the others no more than what is removed.
+        for (id, address, at, alone) in named {
+            match (self.reconciler.keep(id, alone), at) {
+                (Some(marks), Some(at)) => {
+                    // It can be the primary one, as the owner of an address has it.
+                    self.mirror.put_real(&as_real(address, at), true, marks);
+                    self.report(address.link);
+                    let &VirtualAddress { link, ip, .. } = address;
+                    self.facts.push_back(Fact::Kept { link, ip });
+                }
+                _ => self.reconciler.leftover(id, &mut self.facts),
+            }
         }
         self.reconciler.leftovers_named(&mut self.facts);
     }
@@ -547,12 +577,17 @@ impl Host {
         };
         let (link, up) = (device.link, device.is_wanted_up());
         let entries = self.virtual_entries(address, link);
+        // The host's own one among the virtual ones is mirrored as well.
+        let kept = self.is_kept(entries);
         for id in entries.into_iter().flatten() {
+            if present {
+                self.describe(id, address);
+            }
             let mark = (self.mirror.generation(), up);
             let facts = &mut self.facts;
             self.reconciler.heard(id, present, origin, mark, facts);
         }
-        if entries != [None; 2] {
+        if entries != [None; 2] && !kept {
             return;
         }
         match present {
@@ -703,8 +738,9 @@ impl Host {
         let entries = self.virtual_entries(address, link);
         for id in entries.into_iter().flatten() {
             self.reconciler.seen(id, self.mirror.generation());
+            self.describe(id, address);
         }
-        if entries == [None; 2] {
+        if entries == [None; 2] || self.is_kept(entries) {
             let shadow = link.is_some_and(|link| self.is_virtual(link, address.ip));
             self.mirror.real(address, shadow, Source::Page);
             if let Some(link) = link {
@@ -784,6 +820,16 @@ impl Host {
         if let Some(marks) = self.mirror.take_real(at, &key) {
             self.reconciler.found(id, marks);
         }
+    }
+
+    fn describe(&mut self, id: EntryId, address: &Address) {
+        let first = address.flags & libc::IFA_F_SECONDARY == 0;
+        self.reconciler.describes(id, address.protocol == reader::OURS, first);
+    }
+
+    fn is_kept(&self, entries: [Option<EntryId>; 2]) -> bool {
+        let [entry, _] = entries;
+        entry.and_then(|id| self.reconciler.entry(id)).is_some_and(Entry::is_kept)
     }
 
     /// The entries that a message about an address is about, if it is about a virtual one: the one
@@ -891,6 +937,7 @@ fn as_real(address: &VirtualAddress, at: IfIndex) -> Address {
             IpAddr::V4(_) => address.scope,
             IpAddr::V6(_) => Scope::GLOBAL,
         },
+        protocol: 0,
         flags: 0,
     }
 }

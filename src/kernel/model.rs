@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeader, AddressHeaderFlags, AddressMessage,
+    AddressProtocol,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -473,6 +474,9 @@ fn address_message(index: u32, address: &OnDevice) -> AddressMessage {
     body.attributes.push(AddressAttribute::Address(address.ip));
     if address.ip.is_ipv4() {
         body.attributes.push(AddressAttribute::Local(address.ip));
+    }
+    if address.ours {
+        body.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(112)));
     }
     if address.secondary {
         body.header.flags |= AddressHeaderFlags::Secondary;

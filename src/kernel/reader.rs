@@ -67,6 +67,9 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 /// `struct ifinfomsg` attributes that the `libc` crate doesn't know or that are spelled here for
 /// the reader's sake.
 const IFLA_TARGET_NETNSID: u16 = 46;
+pub(super) const IFA_PROTO: u16 = 11;
+/// By this value of `IFA_PROTO` our addresses are known: VRRP's number among the IP protocols.
+pub(super) const OURS: u8 = 112;
 const IFA_TARGET_NETNSID: u16 = 10;
 
 /// The upper two bits of an attribute's type are flags, not type (`NLA_TYPE_MASK`).
@@ -132,6 +135,8 @@ pub(super) struct Address {
     pub(super) scope: Scope,
     /// `IFA_F_…`
     pub(super) flags: u32,
+    /// Who put it there, `IFA_PROTO`; 0 if nobody says, as on kernels before 5.18.
+    pub(super) protocol: u8,
 }
 
 /// The messages of one datagram, in order.
@@ -244,13 +249,14 @@ fn address(kind: u16, body: &[u8]) -> Content<'_> {
         _ => return Content::Other,
     };
     let (mut local, mut address) = (None, None);
-    let mut flags = u32::from(header.flags);
+    let (mut flags, mut protocol) = (u32::from(header.flags), 0);
     for (kind, value) in attributes(rest) {
         match kind {
             libc::IFA_LOCAL => local = ip(header.family, value).or(local),
             libc::IFA_ADDRESS => address = ip(header.family, value).or(address),
             // The same flags and those that the header's byte has no room for.
             libc::IFA_FLAGS => flags |= number(value).unwrap_or(0),
+            IFA_PROTO => protocol = value.first().copied().unwrap_or(0),
             IFA_TARGET_NETNSID => return Content::Other,
             _ => {}
         }
@@ -269,6 +275,7 @@ fn address(kind: u16, body: &[u8]) -> Content<'_> {
         peer: address.filter(|&address| address != ip),
         scope: Scope(header.scope),
         flags,
+        protocol,
     };
     match kind {
         libc::RTM_DELADDR => Content::AddressGone(address),

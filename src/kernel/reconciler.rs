@@ -296,6 +296,19 @@ impl Reconciler {
         }
     }
 
+    /// The entry, if it is the host's own address, and not left by a crash, is none of ours from now
+    /// on; `alone`: its interface has no other of its family.
+    pub(super) fn keep(&mut self, id: EntryId, alone: bool) -> Option<Marks> {
+        self.entries.get_mut(id.index())?.keep(alone)
+    }
+
+    /// A message about the entry says this besides that it is there.
+    pub(super) fn describes(&mut self, id: EntryId, marked: bool, first: bool) {
+        if let Some(entry) = self.entries.get_mut(id.index()) {
+            entry.describes(marked, first);
+        }
+    }
+
     /// All leftovers have been named.
     pub(super) fn leftovers_named(&mut self, facts: &mut Facts) {
         self.leftovers.asked = true;

@@ -14,6 +14,8 @@
 //!   number, by which the reconciler puts events and answers in order.
 //! * `IFA_LOCAL` and `IFA_ADDRESS` both. Adding would need only the first; deleting compares the
 //!   prefix length only if the second is given (and would take 192.0.2.1/24 when /32 was meant).
+//! * `IFA_PROTO`, by which an address that a crash left is known as ours (Linux 5.18; older ones
+//!   pass over it).
 //! * No label in a deletion: it would only make the kernel compare one thing more.
 //! * IPv6: `IFA_F_NODAD`, because a failover can't wait a second for duplicate address detection
 //!   whose answer VRRP already knows. A /128 is given a preferred lifetime of zero, so that the
@@ -25,7 +27,7 @@ use std::net::IpAddr;
 use zerocopy::IntoBytes;
 
 use super::reader::{
-    AddressHeader, AttributeHeader, LinkHeader, MessageHeader, NLMSG_NOOP, aligned,
+    AddressHeader, AttributeHeader, IFA_PROTO, LinkHeader, MessageHeader, NLMSG_NOOP, OURS, aligned,
 };
 use crate::base::{IfIndex, VirtualAddress};
 
@@ -88,6 +90,7 @@ impl<'a> Writer<'a> {
                 }
             }
         }
+        self.attribute(IFA_PROTO, &[&[OURS]]);
         self.end();
     }
 
@@ -190,7 +193,7 @@ mod tests {
 
     use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
     use netlink_packet_route::address::{
-        AddressAttribute, AddressFlags, AddressMessage, CacheInfo,
+        AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
     };
     use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
     use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -263,6 +266,7 @@ mod tests {
             if let Some(label) = &it.label {
                 expected.attributes.push(AddressAttribute::Label(label.to_string()));
             }
+            expected.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(OURS)));
             let expected = encoded(inner(RouteNetlinkMessage::NewAddress(expected)), ADD, 3);
             assert_eq!(written(|writer| writer.add(3, IfIndex(7), &it)), expected);
             assert!(expected.len() <= LONGEST);
@@ -280,6 +284,7 @@ mod tests {
                 lifetime.ifa_valid = u32::MAX;
                 expected.attributes.push(AddressAttribute::CacheInfo(lifetime));
             }
+            expected.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(OURS)));
             let expected = encoded(inner(RouteNetlinkMessage::NewAddress(expected)), ADD, 3);
             assert_eq!(written(|writer| writer.add(3, IfIndex(7), &it)), expected);
             assert!(expected.len() <= LONGEST);
@@ -318,7 +323,9 @@ mod tests {
             writer.delete(2, IfIndex(7), &it);
             writer.ask_for_ack();
         });
-        let first = encoded(inner(RouteNetlinkMessage::NewAddress(message(&it, 7))), ADD, 1);
+        let mut first = message(&it, 7);
+        first.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(OURS)));
+        let first = encoded(inner(RouteNetlinkMessage::NewAddress(first)), ADD, 1);
         let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
         let last = encoded(inner(RouteNetlinkMessage::DelAddress(message(&it, 7))), flags, 2);
         assert_eq!(bytes, [first, last].concat());

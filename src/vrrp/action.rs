@@ -1,7 +1,7 @@
 //! What the engine wants done: wishes that it leaves in its queue, in the order in which they are
 //! to take effect.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::router::{Fault, StateName};
 use crate::base::{Centis, IfIndex, RouterId};
@@ -28,7 +28,7 @@ pub enum Action {
         /// Whose.
         router: RouterId,
     },
-    /// Send gratuitous ARPs for all its addresses.
+    /// Announce all its addresses: by gratuitous ARPs, or unsolicited neighbour advertisements.
     Announce {
         /// Whose.
         router: RouterId,
@@ -53,7 +53,7 @@ pub enum Action {
         /// Whose.
         router: RouterId,
     },
-    /// Send gratuitous ARPs for the addresses of `RouterView::fresh`.
+    /// Announce the addresses of `RouterView::fresh`.
     AnnounceFresh {
         /// Whose.
         router: RouterId,
@@ -88,8 +88,8 @@ pub enum Action {
     Stray {
         /// The interface that it came in by.
         ifindex: IfIndex,
-        /// Who sent it, if it is an IPv4 packet.
-        source: Option<Ipv4Addr>,
+        /// Who sent it, if it is an IP packet.
+        source: Option<IpAddr>,
         /// Why.
         refusal: Refusal,
     },
@@ -113,12 +113,12 @@ pub enum Cause {
     /// Someone else said that it leaves, and the Active did not answer within our Skew_Time.
     Unanswered {
         /// Who left.
-        left: Ipv4Addr,
+        left: IpAddr,
     },
     /// It displaced an Active of lower rank.
     Preempted {
         /// Whom.
-        active: Ipv4Addr,
+        active: IpAddr,
         /// That one's priority.
         priority: u8,
         /// What entitled it.
@@ -127,7 +127,7 @@ pub enum Cause {
     /// Another Active has a higher priority, or the same and a higher address.
     Outranked {
         /// Its address.
-        by: Ipv4Addr,
+        by: IpAddr,
         /// Its priority.
         priority: u8,
     },
@@ -165,69 +165,89 @@ pub enum Notice {
     /// As Active, it heard a lower-ranking Active and answered.
     Contested {
         /// Who.
-        by: Ipv4Addr,
+        by: IpAddr,
         /// Its priority.
         priority: u8,
     },
     /// As Backup, it heard a lower-ranking Active and will displace it.
     Outwaiting {
         /// Who.
-        active: Ipv4Addr,
+        active: IpAddr,
         /// Its priority.
         priority: u8,
     },
     /// As Backup, it heard that the Active leaves.
     ActiveLeaves {
         /// Who.
-        active: Ipv4Addr,
+        active: IpAddr,
     },
     /// It owns the addresses, and so does the sender of this advert (erratum 8298).
     SecondOwner {
         /// Who.
-        other: Ipv4Addr,
+        other: IpAddr,
     },
     /// An advert's interval differs from ours.
     IntervalDiffers {
         /// Whose advert.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Its interval; `None` for the forbidden 0.
         theirs: Option<Centis>,
     },
     /// An advert lists other addresses than we do.
     AddressesDiffer {
         /// Whose advert.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// How many it lists.
         theirs: u8,
     },
     /// An advert came from our own address.
     OwnAddress {
         /// That address.
-        source: Ipv4Addr,
+        source: IpAddr,
+    },
+    /// A unicast advert came from nobody among the peers.
+    Stranger {
+        /// Whose.
+        source: IpAddr,
+    },
+    /// A unicast advert came from a peer, but not with the TTL or hop limit that it has to have.
+    WrongTtl {
+        /// Whose.
+        source: IpAddr,
+        /// What it came with.
+        ttl: u8,
+    },
+    /// An advert went to a multicast group although the router has unicast peers, or to us alone
+    /// although it has none.
+    OtherDestination {
+        /// Whose.
+        source: IpAddr,
+        /// Where it went.
+        destination: IpAddr,
     },
     /// An advert was of the other version.
     OtherVersion {
         /// Whose.
-        source: Ipv4Addr,
+        source: IpAddr,
     },
     /// An advert was not authentic.
     Authentication {
         /// Whose it said to be.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Why not.
         failure: AuthFailure,
     },
     /// A packet was refused before it could be read as an advert.
     Refused {
         /// Who sent it.
-        source: Option<Ipv4Addr>,
+        source: Option<IpAddr>,
         /// Why.
         refusal: Refusal,
     },
     /// A peer's v3 checksums cover something else than ours do (told once for each peer).
     ChecksumForm {
         /// Who.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// What its checksums cover.
         theirs: ChecksumForm,
         /// Whether ours will be of that form from now on.
@@ -236,8 +256,8 @@ pub enum Notice {
     /// It follows another Active than before.
     NewActive {
         /// Who.
-        active: Ipv4Addr,
+        active: IpAddr,
         /// Whom it followed before, if anyone.
-        before: Option<Ipv4Addr>,
+        before: Option<IpAddr>,
     },
 }

@@ -2,7 +2,7 @@
 //! them to remain the same.
 
 use super::params::RouterParams;
-use crate::base::{LinkId, RouterId, VirtualAddress, Vrid};
+use crate::base::{Family, LinkId, RouterId, VirtualAddress, Vrid};
 
 /// One step of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Identity {
     pub link: LinkId,
     /// Its number there.
     pub vrid: Vrid,
-    /// Whether it is of IPv6, whose vrids are numbers of their own (RFC 9568 section 1.1).
-    pub ipv6: bool,
+    /// Its family: each has vrids of its own (RFC 9568 section 1.1).
+    pub family: Family,
 }
 
 /// How one list of addresses becomes another. The kernel and we know an address by its link, number
@@ -41,8 +41,7 @@ pub struct AddressChange {
 impl RouterParams {
     /// What tells it from other virtual routers.
     pub fn identity(&self) -> Identity {
-        let ipv6 = self.addresses.first().is_some_and(|address| address.ip.is_ipv6());
-        Identity { link: self.link, vrid: self.vrid, ipv6 }
+        Identity { link: self.link, vrid: self.vrid, family: self.transport.family }
     }
 
     /// Whether a virtual router that is configured so can go on as `other`, in whatever state it

@@ -8,7 +8,7 @@ mod change;
 mod checks;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::action::{Action, Cause, Notice, Preemption};
 use super::counters::{RouterCounters, UnattributedCounters};
@@ -18,13 +18,19 @@ use super::params::{self, Preempt, RouterParams};
 use super::router::{Active, Fault, NextGarp, Router, State, StateName};
 use super::rules::{self, Decision, Input, Rank};
 use super::wheel::Wheel;
-use crate::base::{IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress};
+use crate::base::{Family, IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress};
 use crate::wire::{Advert, ChecksumForm, Version};
 use checks::Verdict;
 
 /// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
 const GRID: Span = Span::from_millis(10);
+
+/// So many routers that become Active in the same moment share a point of the grid; the next so many
+/// take the point before it, back to half their interval. A wake-up costs as much as five adverts,
+/// which these pay for; thousands in one turn would take as long as a point of the grid, and the
+/// last of them would be as late as the turn is slow.
+const TOGETHER: usize = 32;
 
 /// Room for wishes at the start: what one busy turn of adverts leaves. A takeover of thousands makes
 /// it grow, once.
@@ -33,6 +39,12 @@ const ACTIONS: usize = 512;
 /// Losing adverts are always answered, but with gratuitous ARPs only once in this time, so that a
 /// hostile sender can't make us flood the link.
 const CONTEST_QUIET: Span = Span::from_secs(1);
+
+/// How much earlier than an interval after it became Active a router's next advert is due.
+fn place_of(id: RouterId, interval: Span) -> Span {
+    let points = interval.as_nanos() / (2 * GRID.as_nanos());
+    GRID.times((id.index() / TOGETHER) as u64 % points.max(1))
+}
 
 /// The protocol, for every virtual router at once. See the module's text.
 #[derive(Debug)]
@@ -62,7 +74,7 @@ struct Details {
     /// Interfaces it depends on besides its own.
     others: Box<[LinkId]>,
     /// The addresses it advertises, as adverts list them.
-    advertised: Box<[[u8; 4]]>,
+    advertised: Box<[u8]>,
     counters: RouterCounters,
     /// What was heard of others beside their adverts' contents.
     heard: checks::Heard,
@@ -96,7 +108,7 @@ pub struct RouterView<'a> {
     /// When the last advert was accepted (Backup) or sent (Active).
     pub last_advert: Option<Instant>,
     /// Who is Active: the one it follows, or else the one that it will displace, or itself.
-    pub active: Option<Ipv4Addr>,
+    pub active: Option<IpAddr>,
     /// What the checksums of its v3 adverts over IPv4 cover now.
     pub checksum_form: ChecksumForm,
     /// The highest sequence number that was heard in an authentication header.
@@ -144,7 +156,7 @@ impl Engine {
     /// Lets a router hear its adverts and its interfaces' changes.
     fn connect(&mut self, id: RouterId) {
         let details = &self.details[id.index()];
-        self.links.carry(details.params.link, details.params.vrid, id);
+        self.links.carry(&details.params, id);
         self.links.depend(details.params.link, id);
         for &link in &details.others {
             self.links.depend(link, id);
@@ -215,8 +227,12 @@ impl Engine {
                 let input = Input::Startup { owner: self.owner(id) };
                 self.step(now, id, input, Cause::FaultEnded);
             }
-            (State::Initialize { .. }, fault) => {
-                self.routers[id.index()].state = State::Initialize { fault };
+            (before @ State::Initialize { .. }, fault) => {
+                let state = State::Initialize { fault };
+                if let Some(fault) = fault.filter(|_| state.name() != before.name()) {
+                    return self.enter(now, id, state, Cause::Fault(fault));
+                }
+                self.routers[id.index()].state = state;
                 if let Some(fault) = fault {
                     self.details[id.index()].cause = Cause::Fault(fault);
                 }
@@ -233,12 +249,15 @@ impl Engine {
     /// The other checks of RFC 9568 section 7.1 are made here, in its order. Usually all that
     /// follows is that one deadline moves.
     pub fn on_advert(&mut self, now: Instant, ifindex: IfIndex, advert: &Advert<'_>) {
-        let Some(id) = self.links.router(ifindex, advert.vrid) else {
+        let Some(id) = self.links.router(ifindex, advert.family(), advert.vrid) else {
             return self.unknown_vrid(ifindex, advert);
         };
         let router = &self.routers[id.index()];
         // Without an address of its own it is in Initialize, where every rank is ignored alike.
-        let own_address = self.links.primary_ipv4(router.link).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let own_address = self.own_address(router).unwrap_or(match router.family {
+            Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+        });
         let (verdict, notice) = self.details[id.index()].check(router, own_address, advert);
         if let Some(notice) = notice {
             self.notice(id, notice);
@@ -317,6 +336,19 @@ impl Engine {
         self.timers.next_deadline().min(self.garps.next_deadline())
     }
 
+    /// The next deadline, if it is a Backup's: when it is to take over unless an advert arrives.
+    pub fn next_takeover(&mut self) -> Option<Instant> {
+        let router = self.timers.next_timer()?;
+        let State::Backup(_) = self.routers[router].state else { return None };
+        let deadline = self.timers.next_deadline();
+        (deadline < self.garps.next_deadline()).then_some(deadline)
+    }
+
+    /// Looks for the next deadline anew: adverts that came meanwhile may have moved it.
+    pub fn look_again(&mut self) {
+        self.timers.look_again();
+    }
+
     /// The next wish, oldest first.
     pub fn next_action(&mut self) -> Option<Action> {
         let action = self.actions.pop_front();
@@ -355,7 +387,7 @@ impl Engine {
         let active = match &router.state {
             State::Initialize { .. } => None,
             State::Backup(backup) => backup.heard().map(|(address, _)| address),
-            State::Active(_) => self.links.primary_ipv4(router.link),
+            State::Active(_) => self.own_address(router),
         };
         RouterView {
             id,
@@ -435,7 +467,7 @@ impl Engine {
             }
             Decision::Resign => {
                 self.timers.cancel(id.index());
-                if self.links.can_send(router.link) {
+                if self.links.can_send(&self.details[id.index()].params) {
                     self.advertise(now, id, 0);
                 }
                 self.enter(now, id, State::Initialize { fault: cause.fault() }, cause);
@@ -532,7 +564,7 @@ impl Engine {
         }
     }
 
-    fn await_skew(&mut self, now: Instant, id: RouterId, source: Ipv4Addr) {
+    fn await_skew(&mut self, now: Instant, id: RouterId, source: IpAddr) {
         let router = &mut self.routers[id.index()];
         let State::Backup(backup) = &mut router.state else { return };
         // The standard doesn't ask who leaves. If it isn't the Active, that one answers at once, and
@@ -613,11 +645,13 @@ impl Engine {
         }
     }
 
-    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long.
+    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long; of
+    /// more than [`TOGETHER`] routers some are earlier, by half an interval at most.
     fn start_adver_timer(&mut self, now: Instant, id: RouterId) {
         let router = &mut self.routers[id.index()];
         let State::Active(active) = &mut router.state else { return };
-        active.next_advert = (now + router.interval.span()).round_down(GRID);
+        let interval = router.interval.span();
+        active.next_advert = ((now + interval) - place_of(id, interval)).round_down(GRID);
         self.timers.set(id.index(), active.next_advert);
     }
 
@@ -690,7 +724,13 @@ impl Engine {
 
     fn fault(&self, id: RouterId) -> Option<Fault> {
         let details = &self.details[id.index()];
-        self.links.fault(details.params.link, &details.others)
+        self.links.fault(&details.params, &details.others)
+    }
+
+    /// The address that a router's adverts come from.
+    #[inline]
+    fn own_address(&self, router: &Router) -> Option<IpAddr> {
+        router.source.or_else(|| self.links.own_address(router.link, router.family))
     }
 
     /// Why a Backup whose timer has expired takes over.
@@ -725,13 +765,17 @@ impl Details {
                 others.push(link);
             }
         }
-        let advertised = params.addresses.iter().filter_map(|address| match address.ip {
-            IpAddr::V4(ip) => Some(ip.octets()),
-            IpAddr::V6(_) => None,
-        });
+        let mut advertised = Vec::new();
+        for address in &params.addresses {
+            match (params.transport.family, address.ip) {
+                (Family::Ipv4, IpAddr::V4(ip)) => advertised.extend(ip.octets()),
+                (Family::Ipv6, IpAddr::V6(ip)) => advertised.extend(ip.octets()),
+                _ => {}
+            }
+        }
         Details {
             others: others.into(),
-            advertised: advertised.collect(),
+            advertised: advertised.into(),
             counters: RouterCounters::default(),
             heard: checks::Heard::default(),
             since: Instant::ZERO,

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use super::params::{RouterParams, Unicast};
 use super::router::Fault;
-use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, RouterId, Vrid};
+use crate::base::{Family, IfIndex, LinkChange, LinkFacts, LinkId, LinkLocal, RouterId};
 
 /// All interfaces that the configuration names.
 #[derive(Debug, Default)]
@@ -17,8 +18,10 @@ pub(super) struct Links {
 #[derive(Debug, Default)]
 struct Link {
     facts: Option<LinkFacts>,
-    /// The routers whose adverts this interface carries, by vrid; `None` while it carries none.
-    routers: Option<Box<[u32; 256]>>,
+    /// The routers whose adverts this interface carries, by vrid; `None` while it carries none of
+    /// that family.
+    ipv4: Option<Box<[u32; 256]>>,
+    ipv6: Option<Box<[u32; 256]>>,
     /// Every router that can't run without this interface.
     dependents: Vec<RouterId>,
 }
@@ -35,10 +38,11 @@ impl Links {
         self.links.resize_with(count.max(self.links.len()), Link::default);
     }
 
-    /// Adverts for `vrid` on `link` no longer find `router`.
-    pub(super) fn release(&mut self, link: LinkId, vrid: Vrid, router: RouterId) {
-        if let Some(routers) = &mut self.links[link.index()].routers {
-            let place = &mut routers[usize::from(vrid.get())];
+    /// Adverts for the router of `params` no longer find it as `router`.
+    pub(super) fn release(&mut self, params: &RouterParams, router: RouterId) {
+        let routers = self.links[params.link.index()].table(params.transport.family);
+        if let Some(routers) = routers {
+            let place = &mut routers[usize::from(params.vrid.get())];
             if *place == router.0 {
                 *place = NO_ROUTER;
             }
@@ -50,11 +54,11 @@ impl Links {
         self.links[link.index()].dependents.retain(|&dependent| dependent != router);
     }
 
-    /// Lets adverts for `vrid` on `link` find `router`.
-    pub(super) fn carry(&mut self, link: LinkId, vrid: Vrid, router: RouterId) {
-        let routers = &mut self.links[link.index()].routers;
+    /// Lets adverts for the router of `params` find it as `router`.
+    pub(super) fn carry(&mut self, params: &RouterParams, router: RouterId) {
+        let routers = self.links[params.link.index()].table(params.transport.family);
         let routers = routers.get_or_insert_with(|| Box::new([NO_ROUTER; 256]));
-        routers[usize::from(vrid.get())] = router.0;
+        routers[usize::from(params.vrid.get())] = router.0;
     }
 
     /// Makes `router` depend on `link`; naming it twice is harmless.
@@ -65,11 +69,15 @@ impl Links {
         }
     }
 
-    /// The router that an advert for `vrid` on interface `ifindex` belongs to.
+    /// The router that an advert of `family` for `vrid` on interface `ifindex` belongs to.
     #[inline]
-    pub(super) fn router(&self, ifindex: IfIndex, vrid: u8) -> Option<RouterId> {
+    pub(super) fn router(&self, ifindex: IfIndex, family: Family, vrid: u8) -> Option<RouterId> {
         let link = &self.links[self.by_ifindex.get(&ifindex)?.index()];
-        match link.routers.as_deref()?[usize::from(vrid)] {
+        let routers = match family {
+            Family::Ipv4 => &link.ipv4,
+            Family::Ipv6 => &link.ipv6,
+        };
+        match routers.as_deref()?[usize::from(vrid)] {
             NO_ROUTER => None,
             router => Some(RouterId(router)),
         }
@@ -115,18 +123,30 @@ impl Links {
         self.links[link.index()].dependents[n]
     }
 
-    pub(super) fn primary_ipv4(&self, link: LinkId) -> Option<Ipv4Addr> {
-        self.links[link.index()].facts?.primary_ipv4
+    /// The interface's own address to send adverts of `family` from.
+    pub(super) fn own_address(&self, link: LinkId, family: Family) -> Option<IpAddr> {
+        let facts = self.links[link.index()].facts?;
+        match family {
+            Family::Ipv4 => facts.primary_ipv4.map(IpAddr::V4),
+            Family::Ipv6 => facts.link_local.ready().map(IpAddr::V6),
+        }
     }
 
-    /// Whether an advert can be framed for `link` and sent there.
-    pub(super) fn can_send(&self, link: LinkId) -> bool {
-        self.links[link.index()].facts.is_some_and(|facts| facts.up && facts.mac.is_some())
+    /// Whether the router of `params` can send adverts.
+    pub(super) fn can_send(&self, params: &RouterParams) -> bool {
+        let framed = params.transport.unicast.is_none();
+        let facts = self.links[params.link.index()].facts;
+        facts.is_some_and(|facts| facts.up && (facts.mac.is_some() || !framed))
     }
 
-    /// What keeps a router from running whose own interface is `own` and that depends on `others`
-    /// too: the first cause in that order.
-    pub(super) fn fault(&self, own: LinkId, others: &[LinkId]) -> Option<Fault> {
+    /// What keeps the router of `params`, which depends on `others` besides its own interface, from
+    /// running: the first cause in that order.
+    pub(super) fn fault(&self, params: &RouterParams, others: &[LinkId]) -> Option<Fault> {
+        let own = params.link;
+        let transport = &params.transport;
+        if matches!(&transport.unicast, Some(Unicast { peers, .. }) if peers.is_empty()) {
+            return Some(Fault::NoPeers);
+        }
         for &link in std::iter::once(&own).chain(others) {
             match self.links[link.index()].facts {
                 None => return Some(Fault::LinkAbsent(link)),
@@ -135,10 +155,29 @@ impl Links {
             }
         }
         let facts = self.links[own.index()].facts?;
-        if facts.mac.is_none() {
+        if facts.mac.is_none() && transport.unicast.is_none() {
             return Some(Fault::NotEthernet(own));
         }
-        facts.primary_ipv4.is_none().then_some(Fault::NoPrimaryAddress(own))
+        if transport.source.is_some() {
+            return None;
+        }
+        match (transport.family, facts.link_local) {
+            (Family::Ipv4, _) => {
+                facts.primary_ipv4.is_none().then_some(Fault::NoPrimaryAddress(own))
+            }
+            (Family::Ipv6, LinkLocal::None) => Some(Fault::NoLinkLocal(own)),
+            (Family::Ipv6, LinkLocal::Tentative) => Some(Fault::Tentative(own)),
+            (Family::Ipv6, LinkLocal::Ready(_)) => None,
+        }
+    }
+}
+
+impl Link {
+    fn table(&mut self, family: Family) -> &mut Option<Box<[u32; 256]>> {
+        match family {
+            Family::Ipv4 => &mut self.ipv4,
+            Family::Ipv6 => &mut self.ipv6,
+        }
     }
 }
 

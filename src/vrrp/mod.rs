@@ -24,5 +24,5 @@ pub use conduct::Conduct;
 pub use counters::{RouterCounters, UnattributedCounters};
 pub use engine::{Engine, RouterView};
 pub use latency::{Latency, Overdue};
-pub use params::{GarpParams, Preempt, RouterParams};
+pub use params::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 pub use router::{Active, Backup, Fault, NextGarp, State, StateName};

@@ -1,10 +1,10 @@
 //! One virtual router: its state, and the small facts that the hot path needs beside it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::params::{self, Preempt, RouterParams};
 use super::rules::Phase;
-use crate::base::{Centis, Instant, LinkId, Span};
+use crate::base::{Centis, Family, Instant, LinkId, Span};
 use crate::wire::{ChecksumForm, Version};
 
 /// Where a virtual router is. Each variant owns the data that has a meaning there and nowhere else.
@@ -25,7 +25,7 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backup {
     /// The Active it follows, with the priority of its last advert.
-    pub active: Option<(Ipv4Addr, u8)>,
+    pub active: Option<(IpAddr, u8)>,
     /// Active_Adver_Interval: learned from the Active.
     pub active_interval: Centis,
     /// Active_Down_Interval that follows from it.
@@ -34,9 +34,9 @@ pub struct Backup {
     pub preempt_since: Option<Instant>,
     /// Who has said that it leaves, if nobody has been followed since. Usually that was the Active,
     /// which is unknown then; if not, `active` is still there and has not answered yet.
-    pub left: Option<Ipv4Addr>,
+    pub left: Option<IpAddr>,
     /// The Active of lower rank whose adverts are discarded, with the priority of the last one.
-    pub outwaited: Option<(Ipv4Addr, u8)>,
+    pub outwaited: Option<(IpAddr, u8)>,
 }
 
 /// What an Active knows.
@@ -77,6 +77,13 @@ pub enum Fault {
     LinkDown(LinkId),
     /// Its own interface has no IPv4 address to send from.
     NoPrimaryAddress(LinkId),
+    /// Its own interface has no link-local address to send from over IPv6.
+    NoLinkLocal(LinkId),
+    /// The link-local address of its own interface is still being checked for a duplicate. That
+    /// ends by itself, so it counts as starting up.
+    Tentative(LinkId),
+    /// It has unicast peers, but they are none.
+    NoPeers,
     /// Its own interface is not Ethernet, so adverts can't be framed for it.
     NotEthernet(LinkId),
 }
@@ -84,7 +91,7 @@ pub enum Fault {
 /// A state's name, as logs, JSON and notifications have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StateName {
-    /// Initialize without a fault.
+    /// Initialize without a fault, or waiting for nothing but duplicate address detection.
     Init,
     /// Backup.
     Backup,
@@ -108,6 +115,9 @@ pub(super) struct Router {
     /// What the checksums of our adverts cover now.
     pub checksum_form: ChecksumForm,
     pub link: LinkId,
+    pub family: Family,
+    /// The source of its adverts, if it is not the interface's own address.
+    pub source: Option<IpAddr>,
     /// When the last advert was accepted or sent.
     pub last_advert: Option<Instant>,
 }
@@ -125,7 +135,7 @@ impl State {
     /// The state as people see it.
     pub const fn name(&self) -> StateName {
         match self {
-            State::Initialize { fault: None } => StateName::Init,
+            State::Initialize { fault: None | Some(Fault::Tentative(_)) } => StateName::Init,
             State::Initialize { fault: Some(_) } => StateName::Fault,
             State::Backup(_) => StateName::Backup,
             State::Active(_) => StateName::Master,
@@ -135,7 +145,7 @@ impl State {
 
 impl Backup {
     /// The Active as far as it is known, followed or not, with the priority of its last advert.
-    pub fn heard(&self) -> Option<(Ipv4Addr, u8)> {
+    pub fn heard(&self) -> Option<(IpAddr, u8)> {
         self.active.or(self.outwaited)
     }
 }
@@ -162,11 +172,14 @@ impl Router {
             preempt: if params.is_owner() { Preempt::After(Span::ZERO) } else { params.preempt },
             interval: params.interval,
             down_adverts: params.conduct.down_adverts,
-            checksum_form: match params.version {
-                Version::V2 => ChecksumForm::Message,
-                Version::V3 => params.checksum_form,
+            checksum_form: match (params.version, params.transport.family) {
+                (Version::V2, _) => ChecksumForm::Message,
+                (Version::V3, Family::Ipv4) => params.checksum_form,
+                (Version::V3, Family::Ipv6) => ChecksumForm::PseudoHeader,
             },
             link: params.link,
+            family: params.transport.family,
+            source: params.transport.source,
             last_advert: None,
         }
     }

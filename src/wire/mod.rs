@@ -8,8 +8,10 @@ pub mod arp;
 pub mod auth;
 pub mod checksum;
 pub mod ethernet;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
 pub mod vrrp;
 
 pub use auth::Authentication;
-pub use vrrp::{Advert, ChecksumForm, Refusal, Refused, Version};
+pub use vrrp::{AddressList, Advert, ChecksumForm, Refusal, Refused, Version};

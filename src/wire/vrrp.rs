@@ -1,4 +1,5 @@
-//! VRRP messages: v3 (RFC 9568 section 5) and v2 (RFC 3768 section 5), over IPv4.
+//! VRRP messages: v3 (RFC 9568 section 5) and v2 (RFC 3768 section 5), over
+//! IPv4 and IPv6 (v3 only).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -9,19 +10,20 @@
 //! | 0 (4) | max. interval, cs (12)|           checksum            |  v3
 //! |   auth type   |  interval, s  |           checksum            |  v2
 //! +---------------+---------------+-------------------------------+
-//! |  addresses, 4 bytes each; v2: 8 bytes of authentication data  |
+//! |  addresses, 4 or 16 bytes each; v2: 8 bytes authentication    |
 //! ```
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::auth::{self, Authentication, AuthenticationHeader, PROTOCOL_AH, Signed};
 use super::checksum::{Sum, updated};
-use super::ethernet::{ETHERTYPE_IPV4, EthernetHeader};
-use super::ipv4::{Ipv4Header, Ipv4Packet, PROTOCOL_VRRP, VRRP_GROUP};
-use crate::base::{Centis, Mac, Vrid};
+use super::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetHeader};
+use super::ipv4::{self, Ipv4Header, Ipv4Packet, PROTOCOL_VRRP};
+use super::ipv6::{self, Ipv6Header, Ipv6Packet};
+use crate::base::{Centis, Family, Mac, Vrid};
 
 /// The only packet type there is (RFC 9568 section 5.2.2).
 const TYPE_ADVERTISEMENT: u8 = 1;
@@ -40,7 +42,8 @@ pub enum Version {
 /// What the checksum of a v3 message over IPv4 covers.
 ///
 /// RFC 9568 section 5.2.8 says the message alone; RFC 5798 was read by half the field (keepalived,
-/// FRR, MikroTik) as message and pseudo-header. We accept both.
+/// FRR, MikroTik) as message and pseudo-header. We accept both. Over IPv6 it always covers the
+/// pseudo-header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChecksumForm {
     /// The VRRP message alone: v2, and v3 as RFC 9568 words it.
@@ -53,11 +56,12 @@ pub enum ChecksumForm {
 /// section 7.1 checks (errata included). Each cause has one counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// Not an IPv4 packet with VRRP in it, or cut off.
+    /// Not an IP packet with VRRP in it, or cut off.
     NotVrrp,
-    /// Its TTL is not 255, so it did not come from this link (section 5.1.1.3).
+    /// It went to a multicast group and its TTL or hop limit is not 255, so it did not come from
+    /// this link (sections 5.1.1.3, 5.1.2.3). What a unicast one may have the router knows.
     Ttl(u8),
-    /// Its version is neither 2 nor 3.
+    /// Its version is neither 2 nor 3; over IPv6: not 3.
     Version(u8),
     /// Its type is not ADVERTISEMENT.
     Type(u8),
@@ -78,8 +82,8 @@ pub struct Refused {
     pub vrid: Option<Vrid>,
     /// The version it is written in, if that is one there is.
     pub version: Option<Version>,
-    /// Who sent it, if it is an IPv4 packet.
-    pub source: Option<Ipv4Addr>,
+    /// Who sent it, if it is an IP packet; without one there is no vrid either.
+    pub source: Option<IpAddr>,
 }
 
 /// A received advert that passed the checks that need no configuration.
@@ -94,7 +98,11 @@ pub struct Advert<'a> {
     /// Its interval; `None` for the forbidden 0 (erratum 8301).
     pub interval: Option<Centis>,
     /// Who sent it.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
+    /// Where it went, of the same family: a multicast group, or an address of ours.
+    pub destination: IpAddr,
+    /// Its TTL or hop limit.
+    pub ttl: u8,
     /// v2's authentication type; 0 for v3.
     pub auth_type: u8,
     /// v2's authentication data; zeros for v3.
@@ -104,7 +112,14 @@ pub struct Advert<'a> {
     /// What its checksum covers.
     pub checksum_form: ChecksumForm,
     /// The addresses it carries; possibly none, which is an error (erratum 8299).
-    pub addresses: &'a [[u8; 4]],
+    pub addresses: AddressList<'a>,
+}
+
+/// The addresses that an advert lists, still as its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressList<'a> {
+    family: Family,
+    bytes: &'a [u8],
 }
 
 /// What an advert says, to be made into bytes.
@@ -118,22 +133,36 @@ pub struct AdvertContent<'a> {
     pub priority: u8,
     /// Advertisement interval. v2 carries whole seconds, rounded up.
     pub interval: Centis,
-    /// The sender's primary address.
-    pub source: Ipv4Addr,
-    /// Virtual addresses to carry; at most 255.
-    pub addresses: &'a [Ipv4Addr],
-    /// What the checksum is to cover (v2 always: the message).
+    /// The sender's primary address; its family is the advert's.
+    pub source: IpAddr,
+    /// Virtual addresses to carry, those of that family; at most 255.
+    pub addresses: &'a [IpAddr],
+    /// What the checksum is to cover (v2 always: the message; IPv6 always: the pseudo-header too).
     pub checksum_form: ChecksumForm,
     /// How it is authenticated; v3 can not be.
     pub authentication: Authentication,
 }
 
-/// An advert as a finished Ethernet frame that is patched in place: what every advert interval
-/// costs is at most a changed priority byte.
+/// An advert as a finished Ethernet frame (or, to a unicast peer, IP packet) that is patched in
+/// place: what every advert interval costs is at most a changed priority byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdvertFrame {
     bytes: Box<[u8]>,
+    /// Where the IP header begins.
+    packet_at: usize,
+    /// Where the VRRP message begins.
+    message_at: usize,
     authentication: Authentication,
+}
+
+/// An IP packet of either family, taken apart.
+struct Carrier<'a> {
+    source: IpAddr,
+    destination: IpAddr,
+    ttl: u8,
+    /// The authentication header before the message, if any.
+    signed: Option<Signed<'a>>,
+    payload: &'a [u8],
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -149,8 +178,6 @@ struct Header {
 }
 
 const HEADER_LEN: usize = size_of::<Header>();
-const PACKET_AT: usize = EthernetHeader::LEN;
-const MESSAGE_AT: usize = PACKET_AT + Ipv4Header::LEN;
 
 impl Version {
     /// The number in the packet.
@@ -161,26 +188,35 @@ impl Version {
         }
     }
 
-    const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            2 => Some(Version::V2),
-            3 => Some(Version::V3),
+    /// The version of that number, if `family` has it.
+    const fn of(number: u8, family: Family) -> Option<Self> {
+        match (number, family) {
+            (2, Family::Ipv4) => Some(Version::V2),
+            (3, _) => Some(Version::V3),
             _ => None,
         }
     }
 
-    /// Length of a message with `count` IPv4 addresses.
-    const fn message_len(self, count: usize) -> usize {
+    /// Length of a message with `list_len` bytes of addresses.
+    const fn message_len(self, list_len: usize) -> usize {
         match self {
-            Version::V2 => HEADER_LEN + 4 * count + V2_AUTH_LEN,
-            Version::V3 => HEADER_LEN + 4 * count,
+            Version::V2 => HEADER_LEN + list_len + V2_AUTH_LEN,
+            Version::V3 => HEADER_LEN + list_len,
         }
     }
 }
 
+impl Refused {
+    /// A packet without a VRRP message in it.
+    const fn unreadable(source: Option<IpAddr>) -> Self {
+        Refused { refusal: Refusal::NotVrrp, vrid: None, version: None, source }
+    }
+}
+
 impl<'a> Advert<'a> {
-    /// Reads an advert out of an IPv4 packet as a raw socket delivers it, applying the checks that
-    /// need no configuration: TTL, version, type, length, checksum (RFC 9568 section 7.1).
+    /// Reads an advert out of an IP packet that begins with its header, as a raw IPv4 socket
+    /// delivers it, applying the checks that need no configuration: TTL (of multicasts), version,
+    /// type, length, checksum (RFC 9568 section 7.1).
     ///
     /// Trailing bytes beyond the message are tolerated, reserved bits ignored. An authentication
     /// header before the message is read and left for the engine to verify.
@@ -188,22 +224,53 @@ impl<'a> Advert<'a> {
     /// # Errors
     /// The first check that failed, and what is known of the packet by then.
     pub fn parse(packet: &'a [u8]) -> Result<Self, Refused> {
-        let none = Refused { refusal: Refusal::NotVrrp, vrid: None, version: None, source: None };
-        let ip = Ipv4Packet::parse(packet).ok_or(none)?;
-        let none = Refused { source: Some(ip.source), ..none };
+        if let Some(ip) = Ipv6Packet::parse(packet) {
+            return Advert::parse_ipv6(&ip);
+        }
+        let ip = Ipv4Packet::parse(packet).ok_or(Refused::unreadable(None))?;
+        let unreadable = Refused::unreadable(Some(ip.source.into()));
         let (signed, payload) = match ip.protocol {
             PROTOCOL_VRRP => (None, ip.payload),
             PROTOCOL_AH => {
-                let (signed, payload) = signed(packet, &ip).ok_or(none)?;
+                let (signed, payload) = signed(packet, &ip).ok_or(unreadable)?;
                 (Some(signed), payload)
             }
-            _ => return Err(none),
+            _ => return Err(unreadable),
         };
-        let vrid = payload.get(1).copied().and_then(Vrid::new);
-        let version_type = payload.first().copied();
-        let version = version_type.and_then(|byte| Version::from_number(byte >> 4));
-        let refuse = |refusal| Refused { refusal, vrid, version, ..none };
-        if ip.ttl != 255 {
+        Advert::read(&Carrier {
+            source: ip.source.into(),
+            destination: ip.destination.into(),
+            ttl: ip.ttl,
+            signed,
+            payload,
+        })
+    }
+
+    /// The same of an IPv6 packet that has been taken apart, as a raw IPv6 socket delivers it.
+    ///
+    /// # Errors
+    /// As [`Advert::parse`].
+    pub fn parse_ipv6(ip: &Ipv6Packet<'a>) -> Result<Self, Refused> {
+        if ip.next_header != PROTOCOL_VRRP {
+            return Err(Refused::unreadable(Some(ip.source.into())));
+        }
+        Advert::read(&Carrier {
+            source: ip.source.into(),
+            destination: ip.destination.into(),
+            ttl: ip.hop_limit,
+            signed: None,
+            payload: ip.payload,
+        })
+    }
+
+    #[inline]
+    fn read(ip: &Carrier<'a>) -> Result<Self, Refused> {
+        let family = Family::of(ip.source);
+        let vrid = ip.payload.get(1).copied().and_then(Vrid::new);
+        let version_type = ip.payload.first().copied();
+        let version = version_type.and_then(|byte| Version::of(byte >> 4, family));
+        let refuse = |refusal| Refused { refusal, vrid, version, source: Some(ip.source) };
+        if ip.ttl != 255 && ip.destination.is_multicast() {
             return Err(refuse(Refusal::Ttl(ip.ttl)));
         }
         let version_type = version_type.ok_or(refuse(Refusal::Length))?;
@@ -211,14 +278,16 @@ impl<'a> Advert<'a> {
         if version_type & 0x0f != TYPE_ADVERTISEMENT {
             return Err(refuse(Refusal::Type(version_type & 0x0f)));
         }
-        let (header, _) = Header::ref_from_prefix(payload).map_err(|_| refuse(Refusal::Length))?;
-        let count = usize::from(header.count);
-        let message = payload.get(..version.message_len(count)).ok_or(refuse(Refusal::Length))?;
-        let checksum_form =
-            checksum_form(version, &ip, message).ok_or(refuse(Refusal::Checksum))?;
-        let (addresses, rest) =
-            <[[u8; 4]]>::ref_from_prefix_with_elems(&message[HEADER_LEN..], count)
-                .map_err(|_| refuse(Refusal::Length))?;
+        let (header, _) =
+            Header::ref_from_prefix(ip.payload).map_err(|_| refuse(Refusal::Length))?;
+        let list_len = usize::from(header.count) * address_len(family);
+        let message =
+            ip.payload.get(..version.message_len(list_len)).ok_or(refuse(Refusal::Length))?;
+        let checksum_form = checksum_form(version, ip, message).ok_or(refuse(Refusal::Checksum))?;
+        let (list, rest) = message
+            .get(HEADER_LEN..)
+            .and_then(|body| body.split_at_checked(list_len))
+            .ok_or(refuse(Refusal::Length))?;
         let [high, low] = header.interval.get().to_be_bytes();
         let (interval, auth_type) = match version {
             Version::V2 => (Centis::from_secs(low), high),
@@ -230,12 +299,76 @@ impl<'a> Advert<'a> {
             priority: header.priority,
             interval,
             source: ip.source,
+            destination: ip.destination,
+            ttl: ip.ttl,
             auth_type,
             auth_data: rest.first_chunk().copied().unwrap_or_default(),
-            signed,
+            signed: ip.signed,
             checksum_form,
-            addresses,
+            addresses: AddressList { family, bytes: list },
         })
+    }
+
+    /// Its family.
+    pub const fn family(&self) -> Family {
+        self.addresses.family
+    }
+}
+
+impl<'a> AddressList<'a> {
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.bytes.len() / address_len(self.family)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The addresses one after the other, as in the packet.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The addresses.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let (four, six): (&[u8], &[u8]) = match self.family {
+            Family::Ipv4 => (self.bytes, &[]),
+            Family::Ipv6 => (&[], self.bytes),
+        };
+        let four = four.as_chunks::<4>().0.iter().map(|&ip| IpAddr::from(ip));
+        four.chain(six.as_chunks::<16>().0.iter().map(|&ip| IpAddr::from(ip)))
+    }
+}
+
+/// A list of IPv4 addresses.
+impl<'a> From<&'a [[u8; 4]]> for AddressList<'a> {
+    fn from(addresses: &'a [[u8; 4]]) -> Self {
+        AddressList { family: Family::Ipv4, bytes: addresses.as_flattened() }
+    }
+}
+
+/// A list of IPv6 addresses.
+impl<'a> From<&'a [[u8; 16]]> for AddressList<'a> {
+    fn from(addresses: &'a [[u8; 16]]) -> Self {
+        AddressList { family: Family::Ipv6, bytes: addresses.as_flattened() }
+    }
+}
+
+/// Length of an address, in bytes.
+const fn address_len(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => 4,
+        Family::Ipv6 => 16,
+    }
+}
+
+/// Length of an IP header without options, in bytes.
+const fn ip_len(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => Ipv4Header::LEN,
+        Family::Ipv6 => Ipv6Header::LEN,
     }
 }
 
@@ -247,20 +380,28 @@ fn signed<'a>(packet: &'a [u8], ip: &Ipv4Packet<'a>) -> Option<(Signed<'a>, &'a 
 }
 
 /// Which form of the checksum `message` fits, if any.
-fn checksum_form(version: Version, ip: &Ipv4Packet<'_>, message: &[u8]) -> Option<ChecksumForm> {
+fn checksum_form(version: Version, ip: &Carrier<'_>, message: &[u8]) -> Option<ChecksumForm> {
     let sum = Sum::ZERO.bytes(message);
-    if sum.is_intact() {
+    if ip.source.is_ipv4() && sum.is_intact() {
         return Some(ChecksumForm::Message);
     }
-    let with_pseudo_header = pseudo_header(sum, ip.source, ip.destination, message.len());
+    let with_pseudo_header = sum.and(pseudo_header(ip.source, ip.destination, message.len()));
     (version == Version::V3 && with_pseudo_header.is_intact()).then_some(ChecksumForm::PseudoHeader)
 }
 
-fn pseudo_header(sum: Sum, source: Ipv4Addr, destination: Ipv4Addr, message_len: usize) -> Sum {
-    sum.bytes(&source.octets())
-        .bytes(&destination.octets())
-        .word(u16::from(PROTOCOL_VRRP))
-        .word(message_len as u16)
+/// The sum of the pseudo-header. The two addresses are of one family.
+fn pseudo_header(source: IpAddr, destination: IpAddr, message_len: usize) -> Sum {
+    match (source, destination) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            ipv6::pseudo_header(source, destination, PROTOCOL_VRRP, message_len)
+        }
+        (IpAddr::V4(source), IpAddr::V4(destination)) => Sum::ZERO
+            .bytes(&source.octets())
+            .bytes(&destination.octets())
+            .word(u16::from(PROTOCOL_VRRP))
+            .word(message_len as u16),
+        _ => Sum::ZERO,
+    }
 }
 
 impl AdvertFrame {
@@ -268,15 +409,39 @@ impl AdvertFrame {
     ///
     /// Addresses beyond the 255th are left out; the configuration does not let them get here.
     pub fn new(content: &AdvertContent<'_>, mac: Mac) -> Self {
-        let addresses = &content.addresses[..content.addresses.len().min(255)];
-        let message_len = content.version.message_len(addresses.len());
+        let (group, ethernet) = match content.source {
+            IpAddr::V4(_) => (
+                IpAddr::V4(ipv4::VRRP_GROUP),
+                EthernetHeader::new(Mac::VRRP_IPV4, mac, ETHERTYPE_IPV4),
+            ),
+            IpAddr::V6(_) => (
+                IpAddr::V6(ipv6::VRRP_GROUP),
+                EthernetHeader::new(Mac::VRRP_IPV6, mac, ETHERTYPE_IPV6),
+            ),
+        };
+        AdvertFrame::build(content, ethernet.as_bytes(), group, 255)
+    }
+
+    /// The packet that carries `content` to a unicast peer with this TTL or hop limit: its own
+    /// Ethernet frame is the kernel's work, so [`AdvertFrame::bytes`] begin with the IP header.
+    ///
+    /// `peer` has to be of the source's family.
+    pub fn to_peer(content: &AdvertContent<'_>, peer: IpAddr, ttl: u8) -> Self {
+        AdvertFrame::build(content, &[], peer, ttl)
+    }
+
+    fn build(content: &AdvertContent<'_>, ethernet: &[u8], to: IpAddr, ttl: u8) -> Self {
+        let family = Family::of(content.source);
+        let same_family = content.addresses.iter().filter(|ip| Family::of(**ip) == family);
+        let count = same_family.clone().take(255).count();
+        let message_len = content.version.message_len(count * address_len(family));
         let interval = match content.version {
             Version::V2 => content.interval.get().div_ceil(100).min(255),
             Version::V3 => content.interval.get().min(Centis::MAX_V3.get()),
         };
-        let authentication = match content.version {
-            Version::V2 => content.authentication,
-            Version::V3 => Authentication::None,
+        let authentication = match (content.version, family) {
+            (Version::V2, Family::Ipv4) => content.authentication,
+            (Version::V2, Family::Ipv6) | (Version::V3, _) => Authentication::None,
         };
         let interval = match content.version {
             Version::V2 => u16::from(authentication.kind()) << 8 | interval,
@@ -286,38 +451,52 @@ impl AdvertFrame {
             version_type: content.version.number() << 4 | TYPE_ADVERTISEMENT,
             vrid: content.vrid.get(),
             priority: content.priority,
-            count: addresses.len() as u8,
+            count: count as u8,
             interval: U16::new(interval),
             checksum: U16::ZERO,
         };
-        let message_at = MESSAGE_AT + authentication.header_len();
+        let packet_at = ethernet.len();
+        let message_at = packet_at + ip_len(family) + authentication.header_len();
         let mut bytes = Vec::with_capacity(message_at + message_len);
-        let ethernet = EthernetHeader::new(Mac::VRRP_IPV4, mac, ETHERTYPE_IPV4);
-        bytes.extend_from_slice(ethernet.as_bytes());
-        let (protocol, payload_len) = match authentication {
-            Authentication::Header(_) => (PROTOCOL_AH, AuthenticationHeader::LEN + message_len),
-            Authentication::None | Authentication::Password(_) => (PROTOCOL_VRRP, message_len),
-        };
-        bytes.extend_from_slice(
-            Ipv4Header::carrying(protocol, content.source, VRRP_GROUP, payload_len).as_bytes(),
-        );
-        if let Authentication::Header(_) = authentication {
-            let header = AuthenticationHeader::new(content.source.to_bits());
-            bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(ethernet);
+        let payload_len = authentication.header_len() + message_len;
+        match (content.source, to) {
+            (IpAddr::V4(source), IpAddr::V4(to)) => {
+                let protocol = match authentication {
+                    Authentication::Header(_) => PROTOCOL_AH,
+                    Authentication::None | Authentication::Password(_) => PROTOCOL_VRRP,
+                };
+                let ip = Ipv4Header::carrying(protocol, source, to, payload_len).with_ttl(ttl);
+                bytes.extend_from_slice(ip.as_bytes());
+                if let Authentication::Header(_) = authentication {
+                    let header = AuthenticationHeader::new(source.to_bits());
+                    bytes.extend_from_slice(header.as_bytes());
+                }
+            }
+            (IpAddr::V6(source), IpAddr::V6(to)) => {
+                let ip = Ipv6Header::new(source, to, PROTOCOL_VRRP, ttl, payload_len);
+                bytes.extend_from_slice(ip.as_bytes());
+            }
+            _ => debug_assert!(false, "{to} is of another family than {}", content.source),
         }
         bytes.extend_from_slice(header.as_bytes());
-        for address in addresses {
-            bytes.extend_from_slice(&address.octets());
+        for address in same_family.take(255) {
+            match address {
+                IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
+                IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
+            }
         }
         if content.version == Version::V2 {
             bytes.extend_from_slice(&authentication.data());
         }
 
         let mut sum = Sum::ZERO.bytes(&bytes[message_at..]);
-        if (content.version, content.checksum_form) == (Version::V3, ChecksumForm::PseudoHeader) {
-            sum = pseudo_header(sum, content.source, VRRP_GROUP, message_len);
+        let pseudo = content.checksum_form == ChecksumForm::PseudoHeader || family == Family::Ipv6;
+        if content.version == Version::V3 && pseudo {
+            sum = sum.and(pseudo_header(content.source, to, message_len));
         }
-        let mut frame = AdvertFrame { bytes: bytes.into_boxed_slice(), authentication };
+        let bytes = bytes.into_boxed_slice();
+        let mut frame = AdvertFrame { bytes, packet_at, message_at, authentication };
         frame.header_mut().checksum = U16::new(sum.checksum());
         frame.sign(0);
         frame
@@ -327,7 +506,7 @@ impl AdvertFrame {
     /// authentication header. Whatever else changes has to change before.
     pub fn sign(&mut self, sequence: u32) {
         if let Authentication::Header(key) = self.authentication {
-            auth::sign(&mut self.bytes[PACKET_AT..], sequence, key);
+            auth::sign(&mut self.bytes[self.packet_at..], sequence, key);
         }
     }
 
@@ -344,19 +523,18 @@ impl AdvertFrame {
         header.priority = priority;
     }
 
-    /// The frame, from the Ethernet header on.
+    /// The frame, from the Ethernet header on if it has one.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The IPv4 packet in it: what a receiver's raw socket would see.
+    /// The IP packet in it: what a receiver's raw IPv4 socket would see.
     pub fn packet(&self) -> &[u8] {
-        &self.bytes[EthernetHeader::LEN..]
+        &self.bytes[self.packet_at..]
     }
 
     fn header_mut(&mut self) -> &mut Header {
-        let message_at = MESSAGE_AT + self.authentication.header_len();
-        match Header::mut_from_prefix(&mut self.bytes[message_at..]) {
+        match Header::mut_from_prefix(&mut self.bytes[self.message_at..]) {
             Ok((header, _)) => header,
             Err(_) => unreachable!("`new` always writes a whole header"),
         }
@@ -365,13 +543,16 @@ impl AdvertFrame {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
     use crate::wire::auth::Secret;
     use proptest::prelude::*;
 
-    const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const SOURCE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
 
-    fn content<'a>(version: Version, addresses: &'a [Ipv4Addr]) -> AdvertContent<'a> {
+    fn content<'a>(version: Version, addresses: &'a [IpAddr]) -> AdvertContent<'a> {
         AdvertContent {
             version,
             vrid: Vrid::new(51).unwrap(),
@@ -385,7 +566,7 @@ mod tests {
     }
 
     fn packet(version: Version, form: ChecksumForm) -> Vec<u8> {
-        let addresses = [Ipv4Addr::new(192, 168, 122, 50)];
+        let addresses = [[192, 168, 122, 50].into()];
         let content = AdvertContent { checksum_form: form, ..content(version, &addresses) };
         AdvertFrame::new(&content, Mac::default()).packet().to_vec()
     }
@@ -405,6 +586,74 @@ mod tests {
     fn v3_bytes_are_those_of_rfc9568() {
         let message = &packet(Version::V3, ChecksumForm::Message)[20..];
         assert_eq!(message, [0x31, 51, 101, 1, 0, 100, 0x2e, 0x8c, 192, 168, 122, 50]);
+    }
+
+    #[test]
+    fn bytes_over_ipv6_are_those_of_rfc9568() {
+        let addresses = ["fe80::50".parse().unwrap()];
+        let content = AdvertContent { source: SOURCE_V6, ..content(Version::V3, &addresses) };
+        let frame = AdvertFrame::new(&content, Mac([2, 0, 0, 0, 0, 7]));
+        #[rustfmt::skip]
+        assert_eq!(frame.bytes(), [
+            0x33, 0x33, 0, 0, 0, 0x12,  2, 0, 0, 0, 0, 7,  0x86, 0xdd,
+            0x6c, 0, 0, 0,  0, 24, 112, 255,
+            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+            0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12,
+            0x31, 51, 101, 1, 0, 100, 0x6c, 0x77,
+            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50,
+        ]);
+    }
+
+    #[test]
+    fn each_check_of_ipv6_refuses_with_its_own_reason() {
+        let vrid = Vrid::new(51);
+        let addresses = ["fe80::50".parse().unwrap()];
+        let content = AdvertContent { source: SOURCE_V6, ..content(Version::V3, &addresses) };
+        let good = AdvertFrame::new(&content, Mac::default()).packet().to_vec();
+        let broken = |at: usize, value: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = value;
+            let refused = Advert::parse(&bytes).unwrap_err();
+            (refused.refusal, refused.vrid)
+        };
+        assert_eq!(broken(6, 58), (Refusal::NotVrrp, None));
+        assert_eq!(broken(7, 254), (Refusal::Ttl(254), vrid));
+        assert_eq!(broken(40, 0x21), (Refusal::Version(2), vrid), "IPv6 has no version 2");
+        assert_eq!(broken(40, 0x32), (Refusal::Type(2), vrid));
+        assert_eq!(broken(43, 2), (Refusal::Length, vrid));
+        assert_eq!(broken(46, 0), (Refusal::Checksum, vrid));
+        assert_eq!(broken(8, 0xff), (Refusal::Checksum, vrid), "the pseudo-header");
+    }
+
+    #[test]
+    fn a_checksum_without_the_pseudo_header_is_wrong_over_ipv6() {
+        let addresses = ["fe80::50".parse().unwrap()];
+        let content = AdvertContent { source: SOURCE_V6, ..content(Version::V3, &addresses) };
+        let mut frame = AdvertFrame::new(&content, Mac::default());
+        frame.header_mut().checksum = U16::ZERO;
+        let checksum = Sum::ZERO.bytes(&frame.bytes[54..]).checksum();
+        frame.header_mut().checksum = U16::new(checksum);
+        let refused = Advert::parse(frame.packet()).unwrap_err();
+        assert_eq!((refused.refusal, refused.vrid), (Refusal::Checksum, Vrid::new(51)));
+        assert_eq!((refused.source, refused.version), (Some(SOURCE_V6), Some(Version::V3)));
+    }
+
+    #[test]
+    fn a_unicast_one_may_have_any_ttl() {
+        let peer = IpAddr::from([10, 0, 0, 2]);
+        for version in [Version::V2, Version::V3] {
+            let addresses = [[192, 168, 122, 50].into()];
+            let content = AdvertContent {
+                checksum_form: ChecksumForm::PseudoHeader,
+                ..content(version, &addresses)
+            };
+            let mut frame = AdvertFrame::to_peer(&content, peer, 64);
+            assert_eq!(frame.bytes(), frame.packet(), "no Ethernet header");
+            frame.set_priority(7);
+            let advert = Advert::parse(frame.bytes()).unwrap();
+            assert_eq!((advert.destination, advert.ttl, advert.priority), (peer, 64, 7));
+            assert!(Sum::ZERO.bytes(&frame.bytes()[..20]).is_intact());
+        }
     }
 
     #[test]
@@ -445,7 +694,7 @@ mod tests {
     #[test]
     fn a_password_is_carried_and_read() {
         let secret = Secret::new(b"secret");
-        let addresses = [Ipv4Addr::new(192, 168, 122, 50)];
+        let addresses = [[192, 168, 122, 50].into()];
         let content = AdvertContent {
             authentication: Authentication::Password(secret),
             ..content(Version::V2, &addresses)
@@ -465,7 +714,7 @@ mod tests {
     #[test]
     fn a_signed_advert_is_read_and_verified() {
         let key = Secret::new(b"12345678");
-        let addresses = [Ipv4Addr::new(192, 168, 122, 50)];
+        let addresses = [[192, 168, 122, 50].into()];
         let content = AdvertContent {
             authentication: Authentication::Header(key),
             ..content(Version::V2, &addresses)
@@ -485,6 +734,23 @@ mod tests {
     }
 
     #[test]
+    fn one_to_a_peer_is_signed_with_its_own_ttl() {
+        let key = Secret::new(b"12345678");
+        let addresses = [[192, 168, 122, 50].into()];
+        let content = AdvertContent {
+            authentication: Authentication::Header(key),
+            ..content(Version::V2, &addresses)
+        };
+        let mut frame = AdvertFrame::to_peer(&content, [10, 0, 0, 2].into(), 64);
+        frame.set_priority(7);
+        frame.sign(1000);
+        let advert = Advert::parse(frame.bytes()).unwrap();
+        assert_eq!((advert.ttl, advert.priority, advert.auth_type), (64, 7, 2));
+        assert!(advert.signed.unwrap().is_by(key));
+        assert!(Sum::ZERO.bytes(&frame.bytes()[..20]).is_intact());
+    }
+
+    #[test]
     fn reserved_bits_and_trailing_bytes_are_ignored() {
         let mut bytes = packet(Version::V3, ChecksumForm::Message);
         bytes[24] |= 0xf0;
@@ -500,7 +766,7 @@ mod tests {
         let mut frame = AdvertFrame::new(&content(Version::V3, &[]), Mac::default());
         frame.header_mut().interval = U16::ZERO;
         frame.header_mut().checksum = U16::ZERO;
-        let checksum = Sum::ZERO.bytes(&frame.bytes[MESSAGE_AT..]).checksum();
+        let checksum = Sum::ZERO.bytes(&frame.bytes[34..]).checksum();
         frame.header_mut().checksum = U16::new(checksum);
         let advert = Advert::parse(frame.packet()).unwrap();
         assert_eq!((advert.interval, advert.addresses.len()), (None, 0));
@@ -524,7 +790,7 @@ mod tests {
             (version, vrid, priority, secs, addresses, pseudo) in arbitrary_content(),
             patched: u8,
         ) {
-            let addresses: Vec<_> = addresses.into_iter().map(Ipv4Addr::from).collect();
+            let addresses: Vec<_> = addresses.into_iter().map(|ip| Ipv4Addr::from(ip).into()).collect();
             let form = match (version, pseudo) {
                 (Version::V3, true) => ChecksumForm::PseudoHeader,
                 _ => ChecksumForm::Message,
@@ -545,9 +811,52 @@ mod tests {
                 prop_assert_eq!(advert.priority, priority);
                 prop_assert_eq!(advert.interval, Some(content.interval));
                 prop_assert_eq!(advert.source, SOURCE);
-                let read: Vec<_> = advert.addresses.iter().map(|&a| Ipv4Addr::from(a)).collect();
+                let read: Vec<_> = advert.addresses.iter().collect();
+                prop_assert_eq!(advert.addresses.len(), addresses.len());
                 prop_assert_eq!(read, addresses.clone());
             }
+        }
+
+        #[test]
+        fn what_is_written_over_ipv6_is_read_back(
+            vrid in 1..=255u8,
+            interval in 1..=4095u16,
+            source: u128,
+            addresses in prop::collection::vec(any::<u128>(), 0..=255),
+            peer in prop::option::of((any::<u128>(), any::<u8>())),
+            patched: u8,
+        ) {
+            let addresses: Vec<_> =
+                addresses.into_iter().map(|ip| Ipv6Addr::from(ip).into()).collect();
+            let content = AdvertContent {
+                vrid: Vrid::new(vrid).unwrap(),
+                interval: Centis::new(interval).unwrap(),
+                source: Ipv6Addr::from(source).into(),
+                ..content(Version::V3, &addresses)
+            };
+            let peer = peer.map(|(peer, ttl)| (Ipv6Addr::from(peer & !(0xff << 120)), ttl));
+            let (mut frame, to, ttl) = match peer {
+                None => (AdvertFrame::new(&content, Mac::default()), ipv6::VRRP_GROUP, 255),
+                Some((peer, ttl)) => (AdvertFrame::to_peer(&content, peer.into(), ttl), peer, ttl),
+            };
+            frame.set_priority(patched);
+            let advert = Advert::parse(frame.packet()).unwrap();
+            prop_assert_eq!((advert.vrid, advert.priority), (vrid, patched));
+            prop_assert_eq!(advert.interval, Some(content.interval));
+            prop_assert_eq!((advert.source, advert.destination), (content.source, to.into()));
+            prop_assert_eq!((advert.ttl, advert.family()), (ttl, Family::Ipv6));
+            prop_assert_eq!(advert.addresses.iter().collect::<Vec<_>>(), addresses);
+        }
+
+        #[test]
+        fn no_ipv6_packet_panics(
+            payload in prop::collection::vec(any::<u8>(), 0..120),
+            source: u128, destination: u128, hop_limit: u8,
+        ) {
+            let (source, destination) = (source.into(), destination.into());
+            let _ = Advert::parse_ipv6(&Ipv6Packet {
+                hop_limit, next_header: 112, source, destination, payload: &payload,
+            });
         }
 
         #[test]

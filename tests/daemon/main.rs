@@ -11,6 +11,7 @@
 //! something else. So nothing is asserted about milliseconds: what must happen gets many seconds to
 //! happen, and what must not happen would have had several times the time that it takes.
 
+mod keepalived;
 mod packet;
 mod shark;
 mod silence;
@@ -25,8 +26,10 @@ mod control;
 mod crafted;
 mod hostile;
 mod interop;
+mod ipv6;
 mod lifecycle;
 mod links;
 mod logs;
 mod stalls;
 mod steady;
+mod unicast;

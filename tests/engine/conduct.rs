@@ -1,7 +1,7 @@
 //! Where the standard or keepalived leave a choice: checksums, authentication, switches, both
 //! versions at once; and what is said about why a Backup took over.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use viprd::base::{Centis, Mac, Span};
 use viprd::vrrp::{
@@ -345,7 +345,7 @@ fn down_timer_adverts_multiplies_the_interval() {
 fn skip_check_adv_addr_compares_only_a_new_masters_addresses() {
     let conduct = Conduct { skip_address_check: true, ..Conduct::default() };
     let mut desk = Desk::new(with(conduct));
-    let other = |desk: &mut Desk, source: Ipv4Addr| {
+    let other = |desk: &mut Desk, source: IpAddr| {
         desk.hear(|advert| {
             (advert.source, advert.addresses, advert.priority) = (source, &[OWN_ADDRESS], 200);
         });

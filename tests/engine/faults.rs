@@ -1,5 +1,7 @@
 //! Interfaces come, go and change: FAULT, and the way back.
 
+use std::net::Ipv4Addr;
+
 use viprd::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId};
 use viprd::vrrp::{Action, Cause, Engine, Fault, RouterParams, StateName};
 
@@ -163,7 +165,7 @@ fn an_index_can_move_from_one_name_to_another() {
         let there = RouterParams { link: SERVICE, addresses: Box::default(), ..params() };
         let mut engine = Engine::new(vec![params(), there], 2);
         let report = |engine: &mut Engine, link, ifindex| {
-            let primary_ipv4 = Some(OWN_ADDRESS);
+            let primary_ipv4 = Some(OWN_IPV4);
             let facts = LinkFacts { ifindex, primary_ipv4, ..facts(link) };
             engine.on_link(START, &LinkChange { link, facts: Some(facts) });
         };
@@ -191,9 +193,9 @@ fn another_mac_mtu_or_address_is_no_fault() {
     desk.link(OWN, |facts| {
         facts.mtu = 9_000;
         facts.mac = Some(viprd::base::Mac([2; 6]));
-        facts.primary_ipv4 = Some(LOWER_ADDRESS);
+        facts.primary_ipv4 = Some(LOWER_IPV4);
     });
-    desk.link(SERVICE, |facts| facts.primary_ipv4 = Some(HIGHER_ADDRESS));
+    desk.link(SERVICE, |facts| facts.primary_ipv4 = Some(Ipv4Addr::new(10, 0, 0, 6)));
     assert_eq!(desk.deeds(), []);
     assert_eq!(desk.state(), StateName::Master);
     // From now on the new address decides ties.

@@ -3,7 +3,7 @@
 //! Swarm testing: each seed switches most kinds of fault off altogether and leans on the rest.
 //! A world where everything fails a little at once hides the bugs that need one thing to fail a lot.
 
-use viprd::base::{Centis, Span, Vrid};
+use viprd::base::{Centis, Family, Span, Vrid};
 use viprd::vrrp::Preempt;
 use viprd::wire::{ChecksumForm, Version};
 
@@ -37,6 +37,7 @@ pub struct RouterPlan {
     pub lan: usize,
     pub vrid: Vrid,
     pub version: Version,
+    pub family: Family,
     pub checksum_form: ChecksumForm,
     /// Whether it depends on the service link (its addresses live there).
     pub tracked: bool,
@@ -207,6 +208,10 @@ fn router(random: &mut Random, hosts: usize, lans: usize, base: u16, n: u8) -> R
         // Distinct on every LAN; both ends of the range are used.
         vrid: Vrid::new(255 - n * 6).expect("not zero"),
         version,
+        family: match version == Version::V3 && random.chance(400) {
+            true => Family::Ipv6,
+            false => Family::Ipv4,
+        },
         checksum_form: random.pick(&[ChecksumForm::Message, ChecksumForm::PseudoHeader]),
         tracked: random.chance(500),
         addresses: random.pick(&[1, 1, 2, 20]),

@@ -309,18 +309,6 @@ impl Check<'_> {
         }
     }
 
-    /// Virtual routers of IPv6: read, kept and checked, told once.
-    pub(super) fn ipv6(&mut self, routers: &[Facts<'_>]) {
-        let Some(router) = routers.iter().find(|router| router.is_v6) else { return };
-        let place = router.addresses().next().map(|(entry, _)| entry.subject_span());
-        let message = format!(
-            "virtual routers of IPv6, such as `{}`, are left out: only IPv4 is spoken yet",
-            router.name()
-        );
-        let span = place.unwrap_or_else(|| name_span(router.section));
-        self.tell(Diagnostic::new(codes::NOT_YET, span, message));
-    }
-
     /// What stands for the whole daemon.
     pub(super) fn global_settings(&mut self, globals: &Section) {
         for key in [global::VRRP_MCAST_GROUP4, global::VRRP_MCAST_GROUP6] {

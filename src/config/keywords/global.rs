@@ -99,7 +99,7 @@ keywords! {
         "Allows nothing that the VRRP RFCs don't have.";
     VRRP_SKIP_CHECK_ADV_ADDR "vrrp_skip_check_adv_addr": FLAG, "", Works,
         "Compares the addresses of an advert with the own ones only when the master changes.";
-    VRRP_CHECK_UNICAST_SRC "vrrp_check_unicast_src": FLAG, "", NotYet,
+    VRRP_CHECK_UNICAST_SRC "vrrp_check_unicast_src": FLAG, "", Works,
         "Drops unicast adverts that don't come from a configured peer.";
     VRRP_LOWER_PRIO_NO_ADVERT "vrrp_lower_prio_no_advert": SWITCH, "off", Works,
         "A master doesn't answer adverts of lower priority.";

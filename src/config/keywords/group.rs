@@ -1,6 +1,6 @@
 //! Keywords of groups: `vrrp_sync_group`, `track_group`, `garp_group`; and of small lines.
 
-use super::Effect::{Moot, NotYet};
+use super::Effect::{Moot, NotYet, Works};
 use super::{FLAG, Kind, Place, SWITCH, Shape, arg, keywords};
 
 const MEMBERS: Shape = Shape::Words(arg(Kind::Word, "NAME"));
@@ -78,9 +78,9 @@ pub mod peer {
     const TTL: Shape = Shape::Args(&[arg(Kind::Int(0, 255, ""), "TTL")]);
     keywords! {
         TABLE of UnicastPeer;
-        MIN_TTL "min_ttl": TTL, "0", NotYet,
+        MIN_TTL "min_ttl": TTL, "0", Works,
             "The least TTL or hop limit that an advert of this peer may arrive with.";
-        MAX_TTL "max_ttl": TTL, "255", NotYet,
+        MAX_TTL "max_ttl": TTL, "255", Works,
             "The greatest TTL or hop limit that an advert of this peer may arrive with.";
     }
 }

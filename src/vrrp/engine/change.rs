@@ -69,7 +69,7 @@ impl Engine {
         let details = &mut self.details[id.index()];
         details.removed = true;
         let params = &details.params;
-        self.links.release(params.link, params.vrid, id);
+        self.links.release(params, id);
         self.links.let_go(params.link, id);
         for &link in &details.others {
             self.links.let_go(link, id);

@@ -4,13 +4,13 @@
 //! [`Advert::parse`] makes the checks that need no configuration. Those that do are here, in the
 //! standard's order; so is what v2 had besides (RFC 3768 section 7.1, RFC 2338 section 7.1).
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::{Details, Engine};
-use crate::base::{Centis, IfIndex, RouterId};
+use crate::base::{Centis, Family, IfIndex, RouterId};
 use crate::vrrp::action::{Action, AuthFailure, Notice};
 use crate::vrrp::counters::refusal_counter;
-use crate::vrrp::params::RouterParams;
+use crate::vrrp::params::{Judgement, RouterParams};
 use crate::vrrp::router::{Router, State};
 use crate::wire::{Advert, Authentication, ChecksumForm, Refusal, Refused, Version};
 
@@ -33,16 +33,18 @@ pub(super) struct Heard {
     pub sequence: u32,
     /// Who speaks v3 besides v2 (RFC 9568 section 8.4), for as long as we stay in a state: its v2
     /// adverts are ignored. Only set where we speak both ourselves.
-    pub speaks_v3: Option<Ipv4Addr>,
+    pub speaks_v3: Option<IpAddr>,
     /// Whose form of the checksum was told last, and which.
-    checksum: Option<(Ipv4Addr, ChecksumForm)>,
+    checksum: Option<(IpAddr, ChecksumForm)>,
 }
 
 impl Engine {
     /// A packet arrived on `ifindex` that [`Advert::parse`] refused. It is counted and told, nothing
     /// else: by the router that it names, if that is one of ours.
     pub fn on_malformed(&mut self, ifindex: IfIndex, refused: &Refused) {
-        let id = refused.vrid.and_then(|vrid| self.links.router(ifindex, vrid.get()));
+        let named = refused.source.zip(refused.vrid);
+        let id = named
+            .and_then(|(source, vrid)| self.links.router(ifindex, Family::of(source), vrid.get()));
         let Some(id) = id else {
             *refusal_counter(refused.refusal, None, &mut self.unattributed) += 1;
             let Refused { source, refusal, .. } = *refused;
@@ -106,7 +108,7 @@ impl Details {
     pub(super) fn check(
         &mut self,
         router: &Router,
-        own_address: Ipv4Addr,
+        own_address: IpAddr,
         advert: &Advert<'_>,
     ) -> (Verdict, Option<Notice>) {
         let source = advert.source;
@@ -119,6 +121,9 @@ impl Details {
         if source == own_address {
             self.counters.own_address_rcvd += 1;
             return drop(Notice::OwnAddress { source });
+        }
+        if let Err(notice) = self.check_way(advert) {
+            return drop(notice);
         }
         if (advert.version == Version::V2 || advert.signed.is_some())
             && let Err(failure) = self.authenticate(advert)
@@ -145,7 +150,8 @@ impl Details {
                 (Version::V3, Some(_)) => kept = Some(notice),
             }
         }
-        if *advert.addresses != *self.advertised && !self.knows_addresses_of(router, source) {
+        if advert.addresses.bytes() != &*self.advertised && !self.knows_addresses_of(router, source)
+        {
             self.counters.address_list_errors += 1;
             let theirs = advert.addresses.len() as u8;
             let notice = Notice::AddressesDiffer { source, theirs };
@@ -172,8 +178,31 @@ impl Details {
         (if ignored { Verdict::Ignore } else { Verdict::Keep }, kept)
     }
 
+    /// Whether it came the way on which we talk: to the multicast group, or to us alone from one of
+    /// our peers.
+    #[inline]
+    fn check_way(&mut self, advert: &Advert<'_>) -> Result<(), Notice> {
+        let (source, destination, ttl) = (advert.source, advert.destination, advert.ttl);
+        let unicast = self.params.transport.unicast.as_ref();
+        if unicast.is_some() == destination.is_multicast() {
+            self.counters.destination_errors += 1;
+            return Err(Notice::OtherDestination { source, destination });
+        }
+        match unicast.map_or(Judgement::Welcome, |unicast| unicast.judge(source, ttl)) {
+            Judgement::Welcome => Ok(()),
+            Judgement::Stranger => {
+                self.counters.peer_errors += 1;
+                Err(Notice::Stranger { source })
+            }
+            Judgement::WrongTtl => {
+                self.counters.ip_ttl_errors += 1;
+                Err(Notice::WrongTtl { source, ttl })
+            }
+        }
+    }
+
     /// Whether `source` is the Active already, whose addresses need not be compared again.
-    fn knows_addresses_of(&self, router: &Router, source: Ipv4Addr) -> bool {
+    fn knows_addresses_of(&self, router: &Router, source: IpAddr) -> bool {
         let State::Backup(backup) = &router.state else { return false };
         self.params.conduct.skip_address_check
             && backup.active.is_some_and(|(active, _)| active == source)

@@ -8,6 +8,7 @@
 //! time at which the kernel received it. `interval` and `takeover` make figures of that,
 //! `measure` sums them up, `report` and `picture` show them.
 
+mod config;
 mod interval;
 mod jobs;
 mod machine;
@@ -15,6 +16,7 @@ mod measure;
 mod picture;
 mod play;
 mod process;
+mod reload;
 mod report;
 mod scene;
 mod takeover;
@@ -112,6 +114,7 @@ impl Run {
                 }
                 Work::Play(scene, steps) => self.repeat(job, scene, steps, &say)?,
                 Work::Capacity { .. } => self.search_both(job, &say)?,
+                &Work::Config(routers) => self.read_both(job, routers, &say)?,
             };
             each(&section);
             sections.push(section);
@@ -136,6 +139,24 @@ impl Run {
                 };
                 let outcome = self.once(program, scene, steps, &say)?;
                 section.add(program, outcome);
+            }
+        }
+        Ok(section)
+    }
+
+    /// Lets each program in turn read the same configuration.
+    fn read_both(&self, job: &Job, routers: usize, say: &dyn Fn(&str)) -> Result<Section, Failure> {
+        let mut section = Section::of(job);
+        let host = config::Host::new(routers).map_err(Failure::Setup)?;
+        for repetition in 1..=job.repetitions {
+            for program in self.players(job) {
+                say(&format!("{}, {repetition} of {}", program.name(), job.repetitions));
+                match host.read(program, &self.programs) {
+                    Ok(outcome) => section.add(program, outcome),
+                    Err(Halt::Stop(Stop::Signal(signal))) => return Err(Failure::Signal(signal)),
+                    Err(Halt::Stop(Stop::Trouble(what))) => section.doubts.push(what),
+                    Err(Halt::Io(error)) => return Err(Failure::Setup(error)),
+                }
             }
         }
         Ok(section)
