@@ -2,7 +2,7 @@
 #
 #   make demo      two routers, one address, a failover: the experiment of the seed page
 #   make test      everything: format, lints, docs, man pages, unit, simulation, network tests
-#   make bench     the criterion benches
+#   make bench     the criterion benches, then viprd beside keepalived: rewrites docs/BENCHMARKS.md
 #   make install   binaries, man pages, configuration, systemd unit below $(DESTDIR)$(PREFIX)
 
 PREFIX ?= /usr
@@ -34,6 +34,8 @@ test: setup-test
 
 bench: setup-test
 	$(CARGO) bench --locked
+	$(CARGO) build --release --locked
+	target/release/viprlab bench --svg docs/benchmarks --markdown docs/BENCHMARKS.md
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/viprd

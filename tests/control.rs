@@ -652,7 +652,7 @@ fn show_as_text() {
         "  State             BACKUP since 2026-03-21T07:57:18.750000Z (10s)",
         "  Because           the daemon started",
         "  Next              takes over, unless it hears the master, in 1.5s",
-        "  Virtual router    52, VRRP version 3",
+        "  Virtual router    52, VRRP version 3 over IPv4",
         "  Master            192.168.122.2, priority 150",
         "  Last advert       2026-03-21T07:57:28.750000Z (250ms ago)",
         "  Interval          0.5s",

@@ -226,6 +226,16 @@ impl Frames {
         }
     }
 
+    /// Sends a gratuitous ARP for the address that the adverts of a router of IPv4 come from.
+    pub(super) fn announce_source(&self, io: &mut dyn Io, params: &RouterParams) {
+        let own = self.links[params.link.index()].and_then(|facts| facts.primary_ipv4);
+        if let Some(ip @ IpAddr::V4(_)) = params.transport.source.or(own.map(IpAddr::V4))
+            && params.transport.family == Family::Ipv4
+        {
+            self.send_announcement(io, params.link, ip);
+        }
+    }
+
     /// Sends announcements of one sort, within the turn's budget, for those routers that still are
     /// Active. The engine is told.
     pub(super) fn send_announcements(
@@ -302,7 +312,9 @@ impl Way {
             None => Way::Multicast(AdvertFrame::new(content, facts.mac?)),
             Some(unicast) => {
                 let to = |ip| (ip, AdvertFrame::to_peer(content, ip, unicast.ttl));
-                Way::Unicast(unicast.peers.iter().map(|peer| to(peer.ip)).collect())
+                // A list that all routers share names us too.
+                let others = unicast.peers.iter().filter(|peer| peer.ip != content.source);
+                Way::Unicast(others.map(|peer| to(peer.ip)).collect())
             }
         })
     }

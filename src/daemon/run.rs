@@ -495,6 +495,10 @@ impl Daemon {
                     self.log_announcement(router, Announced::All);
                     self.frames.announce(router, repeat, Announced::All);
                 }
+                Action::AnnounceSource { router } => {
+                    let view = self.engine.view(router);
+                    self.frames.announce_source(&mut *self.io, view.params);
+                }
                 Action::Added { router } => {
                     let view = self.engine.view(router);
                     self.frames.renew(&view);

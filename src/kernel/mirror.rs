@@ -399,3 +399,83 @@ impl Mirror {
         device.reals = reals;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: IfIndex = IfIndex(2);
+
+    fn ip(last: u16) -> Ipv6Addr {
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last)
+    }
+
+    fn address(last: u16, flags: u32) -> Address {
+        let (ip, scope) = (ip(last).into(), Scope::LINK);
+        Address { ifindex: AT, ip, prefix_len: 64, peer: None, scope, flags, protocol: 0 }
+    }
+
+    fn mirror() -> Mirror {
+        let mut mirror = Mirror::default();
+        let (name, address) = (Some(&b"eth0"[..]), None);
+        let link = Link { ifindex: AT, flags: 0, hardware: 1, name, address, mtu: None };
+        mirror.link(&link, Source::Event);
+        mirror
+    }
+
+    fn link_local(mirror: &Mirror) -> LinkLocal {
+        mirror.device(AT).map(|device| device.facts(AT).link_local).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_link_local_address_is_waited_for_until_it_can_be_used() {
+        let mut mirror = mirror();
+        let mut hear = |address: Address| {
+            mirror.real(&address, false, Source::Event);
+            link_local(&mirror)
+        };
+        let global = Address { ip: "2001:db8::1".parse().unwrap(), ..address(0, 0) };
+        assert_eq!(hear(global), LinkLocal::None);
+        assert_eq!(hear(address(1, libc::IFA_F_TENTATIVE)), LinkLocal::Tentative);
+        assert_eq!(hear(address(1, 0)), LinkLocal::Ready(ip(1)));
+        // The first one stays the one, whatever comes and goes beside it.
+        assert_eq!(hear(address(2, 0)), LinkLocal::Ready(ip(1)));
+        mirror.real_gone(AT, &RealKey::of(&address(2, 0)));
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(1)));
+        mirror.real_gone(AT, &RealKey::of(&address(1, 0)));
+        assert_eq!(link_local(&mirror), LinkLocal::None);
+    }
+
+    #[test]
+    fn a_duplicate_can_not_be_used_and_an_optimistic_one_can() {
+        let mut mirror = mirror();
+        let failed = libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED;
+        mirror.real(&address(1, failed), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::None);
+        let optimistic = libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC;
+        mirror.real(&address(2, optimistic), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(2)));
+    }
+
+    #[test]
+    fn a_tentative_one_does_not_hide_another() {
+        let mut mirror = mirror();
+        mirror.real(&address(1, libc::IFA_F_TENTATIVE), false, Source::Event);
+        mirror.real(&address(2, 0), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(2)));
+    }
+
+    #[test]
+    fn a_virtual_one_is_taken_only_if_nothing_else_is_to_be_had() {
+        let mut mirror = mirror();
+        mirror.real(&address(1, 0), true, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(1)), "an owner's");
+        mirror.real(&address(2, libc::IFA_F_TENTATIVE), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Tentative, "worth waiting for");
+        mirror.real(&address(2, 0), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(2)));
+        // The configuration changes its mind about both.
+        mirror.rank_again(AT, |&it| it == IpAddr::from(ip(2)));
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(1)));
+    }
+}

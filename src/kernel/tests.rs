@@ -1,6 +1,6 @@
 //! The room's promises one by one, against the model of the kernel.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::model::{self, Kernel, Received};
 use super::{Fact, Host, Request, Socket, Wish};
@@ -185,6 +185,27 @@ fn no_more_than_four_batches_of_64_wait_for_their_answers() {
     bench.settle();
     assert_eq!(bench.host.counters().batches, 16);
     assert!(bench.host.is_quiet());
+}
+
+#[test]
+fn a_batch_adds_an_eighth_as_many_addresses_of_ipv6() {
+    let mut bench = Bench::new();
+    let six = |n: u16| VirtualAddress {
+        ip: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into(),
+        prefix_len: 128,
+        ..address(0)
+    };
+    let all: Vec<VirtualAddress> = (1..=20).map(six).collect();
+    bench.host.set(1, &all);
+    assert!(bench.send().is_some());
+    assert_eq!(bench.requests(), 8);
+    bench.settle();
+    assert!(all.iter().all(|address| bench.holds(address)));
+    // They go as fast as any.
+    let before = bench.requests();
+    bench.host.unset(1, &all);
+    assert!(bench.send().is_some());
+    assert_eq!(bench.requests(), before + 20);
 }
 
 #[test]

@@ -35,6 +35,12 @@ pub enum Action {
         /// Frames for each address.
         repeat: u32,
     },
+    /// Send a gratuitous ARP for the address that its adverts come from: its unicast peers may have
+    /// an old idea of where that lives.
+    AnnounceSource {
+        /// Whose.
+        router: RouterId,
+    },
     /// There is a new router: make ready what is kept for each.
     Added {
         /// Which.

@@ -17,7 +17,7 @@ pub enum Change {
 }
 
 /// What tells one virtual router from another on the wire. A router with another name and the same
-/// identity is the same router, renamed.
+/// identity is the same router, renamed. Only unicast ones with different peers may share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The interface that carries its adverts.

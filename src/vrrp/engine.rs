@@ -127,8 +127,9 @@ impl Engine {
     /// An engine for `routers`, whose interfaces are numbered below `links`. Nothing runs before
     /// [`Engine::start`].
     ///
-    /// Two routers with the same vrid on the same interface are the configuration's error to
-    /// report; here the last one hears the adverts.
+    /// Routers of one family with the same vrid on the same interface are told apart by what they
+    /// listen to: the multicast group, or their unicast peers. Where that is the same it is the
+    /// configuration's error to report; here the first one hears the adverts.
     pub fn new(routers: Vec<RouterParams>, links: usize) -> Self {
         let count = routers.len();
         let mut engine = Engine {
@@ -224,6 +225,9 @@ impl Engine {
         let fault = self.fault(id);
         match (self.routers[id.index()].state, fault) {
             (State::Initialize { fault: Some(_) }, None) => {
+                if self.details[id.index()].params.transport.unicast.is_some() {
+                    self.actions.push_back(Action::AnnounceSource { router: id });
+                }
                 let input = Input::Startup { owner: self.owner(id) };
                 self.step(now, id, input, Cause::FaultEnded);
             }
@@ -249,9 +253,14 @@ impl Engine {
     /// The other checks of RFC 9568 section 7.1 are made here, in its order. Usually all that
     /// follows is that one deadline moves.
     pub fn on_advert(&mut self, now: Instant, ifindex: IfIndex, advert: &Advert<'_>) {
-        let Some(id) = self.links.router(ifindex, advert.family(), advert.vrid) else {
+        let Some(mut id) = self.links.router(ifindex, advert.family(), advert.vrid) else {
             return self.unknown_vrid(ifindex, advert);
         };
+        if !self.details[id.index()].expects(advert) {
+            let mut namesakes = self.links.namesakes(ifindex, advert.family(), advert.vrid);
+            let meant = namesakes.find(|id| self.details[id.index()].expects(advert));
+            id = meant.unwrap_or(id);
+        }
         let router = &self.routers[id.index()];
         // Without an address of its own it is in Initialize, where every rank is ignored alike.
         let own_address = self.own_address(router).unwrap_or(match router.family {
@@ -785,6 +794,16 @@ impl Details {
             fresh: Vec::new(),
             only_fresh: false,
             params,
+        }
+    }
+
+    /// Whether `advert` may be for it rather than for another router with its vrid, if there is one:
+    /// a multicast one, or one from a peer.
+    #[inline]
+    fn expects(&self, advert: &Advert<'_>) -> bool {
+        match &self.params.transport.unicast {
+            None => advert.destination.is_multicast(),
+            Some(unicast) => unicast.peers.iter().any(|peer| peer.ip == advert.source),
         }
     }
 }

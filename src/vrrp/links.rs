@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::params::{RouterParams, Unicast};
 use super::router::Fault;
-use crate::base::{Family, IfIndex, LinkChange, LinkFacts, LinkId, LinkLocal, RouterId};
+use crate::base::{Family, IfIndex, LinkChange, LinkFacts, LinkId, LinkLocal, RouterId, Vrid};
 
 /// All interfaces that the configuration names.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ struct Link {
     /// that family.
     ipv4: Option<Box<[u32; 256]>>,
     ipv6: Option<Box<[u32; 256]>>,
+    /// Further routers with a vrid that another one has: unicast ones, told apart by their peers.
+    namesakes: Vec<(Family, Vrid, RouterId)>,
     /// Every router that can't run without this interface.
     dependents: Vec<RouterId>,
 }
@@ -38,14 +40,19 @@ impl Links {
         self.links.resize_with(count.max(self.links.len()), Link::default);
     }
 
-    /// Adverts for the router of `params` no longer find it as `router`.
+    /// Adverts for the router of `params` no longer find it as `router`; the next one with its vrid
+    /// takes its place.
     pub(super) fn release(&mut self, params: &RouterParams, router: RouterId) {
-        let routers = self.links[params.link.index()].table(params.transport.family);
-        if let Some(routers) = routers {
-            let place = &mut routers[usize::from(params.vrid.get())];
-            if *place == router.0 {
-                *place = NO_ROUTER;
-            }
+        let (family, vrid) = (params.transport.family, params.vrid);
+        let link = &mut self.links[params.link.index()];
+        link.namesakes.retain(|&(_, _, namesake)| namesake != router);
+        if link.place(family, vrid).is_none_or(|place| *place != router.0) {
+            return;
+        }
+        let next = link.namesakes.iter().position(|&(f, v, _)| (f, v) == (family, vrid));
+        let next = next.map(|next| link.namesakes.remove(next).2.0);
+        if let Some(place) = link.place(family, vrid) {
+            *place = next.unwrap_or(NO_ROUTER);
         }
     }
 
@@ -56,9 +63,25 @@ impl Links {
 
     /// Lets adverts for the router of `params` find it as `router`.
     pub(super) fn carry(&mut self, params: &RouterParams, router: RouterId) {
-        let routers = self.links[params.link.index()].table(params.transport.family);
-        let routers = routers.get_or_insert_with(|| Box::new([NO_ROUTER; 256]));
-        routers[usize::from(params.vrid.get())] = router.0;
+        let (family, vrid) = (params.transport.family, params.vrid);
+        let link = &mut self.links[params.link.index()];
+        link.table(family).get_or_insert_with(|| Box::new([NO_ROUTER; 256]));
+        match link.place(family, vrid) {
+            Some(place) if *place == NO_ROUTER => *place = router.0,
+            _ => link.namesakes.push((family, vrid, router)),
+        }
+    }
+
+    /// Further routers that an advert of `family` for `vrid` on interface `ifindex` may belong to.
+    pub(super) fn namesakes(
+        &self,
+        ifindex: IfIndex,
+        family: Family,
+        vrid: u8,
+    ) -> impl Iterator<Item = RouterId> {
+        let link = self.by_ifindex.get(&ifindex).map(|link| &self.links[link.index()]);
+        let namesakes = link.into_iter().flat_map(|link| &link.namesakes);
+        namesakes.filter(move |(f, v, _)| (*f, v.get()) == (family, vrid)).map(|&(_, _, id)| id)
     }
 
     /// Makes `router` depend on `link`; naming it twice is harmless.
@@ -173,6 +196,11 @@ impl Links {
 }
 
 impl Link {
+    fn place(&mut self, family: Family, vrid: Vrid) -> Option<&mut u32> {
+        let routers = self.table(family).as_deref_mut()?;
+        Some(&mut routers[usize::from(vrid.get())])
+    }
+
     fn table(&mut self, family: Family) -> &mut Option<Box<[u32; 256]>> {
         match family {
             Family::Ipv4 => &mut self.ipv4,

@@ -386,6 +386,61 @@ fn ipv6_that_is_switched_off_and_on() {
     eventually("a master is heard", || (viprd.status()["master"] == N).then_some(()));
 }
 
+/// Neighbours that knew the address elsewhere learn where it lives now, and reach it there.
+#[test]
+fn neighbours_learn_where_the_address_lives() {
+    if !able(&["ping"]) {
+        return;
+    }
+    let site = Site::pair_with_ipv6();
+    ready(&site);
+    site.ip("n", "address add 2001:db8::2/64 dev eth0 nodad");
+    let elsewhere = "lladdr 02:00:00:00:00:99 nud stale";
+    for ip in ["fe80::50", "2001:db8::50"] {
+        site.ip("n", &format!("neighbour add {ip} dev eth0 {elsewhere}"));
+    }
+    let viprd = Viprd::start(&site, "r", &router("VI_1", TENTHS));
+    viprd.becomes("MASTER");
+    for ip in ["fe80::50", "2001:db8::50"] {
+        eventually("the neighbour's entry", || {
+            let entry = site.ip_json("n", &format!("-6 neighbour show to {ip} dev eth0"));
+            // It is a router's, too.
+            let here = entry[0]["lladdr"] == "02:00:00:00:00:01";
+            (here && entry[0].get("router").is_some()).then_some(())
+        });
+    }
+    let reached = site.inside("n", || {
+        let arguments = ["-6", "-c", "1", "-W", "5", "2001:db8::50"];
+        std::process::Command::new("ping").args(arguments).output().expect("ping runs")
+    });
+    assert!(reached.status.success(), "{}", String::from_utf8_lossy(&reached.stdout));
+}
+
+/// An interface that goes down takes its IPv6 addresses with it, ours as well.
+#[test]
+fn a_link_that_goes_down_and_up() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair_with_ipv6();
+    ready(&site);
+    let viprd = Viprd::start(&site, "r", &router("VI_1", TENTHS));
+    viprd.becomes("MASTER");
+    eventually("the address", || site.ipv6_address("r", "eth0", "fe80::50"));
+    site.ip("r", "link set eth0 down");
+    viprd.becomes("FAULT");
+    assert!(!viprd.log().contains("removed by someone else"), "{}", viprd.log());
+    site.ip("r", "link set eth0 up");
+    viprd.becomes("MASTER");
+    for ip in ["fe80::50", "2001:db8::50"] {
+        eventually("the address", || site.ipv6_address("r", "eth0", ip));
+    }
+    let tap = Tap::on(&site, "n");
+    let from_r =
+        |frame: &Frame| frame.bytes.get(22..38) == Some(&R.parse::<Ipv6Addr>().unwrap().octets());
+    eventually("adverts", || tap.adverts().iter().any(from_r).then_some(()));
+}
+
 /// keepalived as backup, as master, and as backup again.
 #[test]
 fn keepalived_and_viprd_hand_over() {

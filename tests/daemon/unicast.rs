@@ -9,7 +9,7 @@ use crate::packet::{Packet, Packet6};
 use crate::shark;
 use crate::site::{Site, able, eventually};
 use crate::tap::{Frame, Sender, Tap};
-use crate::viprd::{Viprd, router};
+use crate::viprd::{QUICK, Viprd, router};
 
 const R6: &str = "fe80::ff:fe00:1";
 const N6: &str = "fe80::ff:fe00:2";
@@ -45,16 +45,21 @@ fn adverts_go_to_each_peer_and_nowhere_else() {
         site.ip("n", "address add 10.9.0.3/24 dev eth0");
         site.ip("r", "address add 10.9.0.9/24 dev eth0");
         let tap = Tap::on(&site, "n");
-        let peers = "unicast_src_ip 10.9.0.9\n  unicast_peer {\n 10.9.0.2\n 10.9.0.3\n }\n  ";
+        // A list that all of them share names this one, too.
+        let peers = "unicast_src_ip 10.9.0.9\n  \
+                     unicast_peer {\n 10.9.0.2\n 10.9.0.9\n 10.9.0.3\n }\n  ";
         let viprd = Viprd::start(&site, "r", &router(&(peers.to_owned() + words)));
         viprd.becomes("MASTER");
         assert_eq!(viprd.status()["master"], "10.9.0.9");
         let shown = viprd.ask(&["show", "VI_1"]);
-        assert_eq!(shown["unicast_peers"], serde_json::json!(["10.9.0.2", "10.9.0.3"]));
+        let listed = ["10.9.0.2", "10.9.0.9", "10.9.0.3"];
+        assert_eq!(shown["unicast_peers"], serde_json::json!(listed));
+        assert_eq!(shown["source"], "10.9.0.9");
         eventually("some adverts", || (tap.adverts().len() >= 6).then_some(()));
         eventually("gratuitous ARPs", || tap.frames().iter().any(Frame::is_arp).then_some(()));
         let igmp = site.inside("r", || std::fs::read_to_string("/proc/thread-self/net/igmp"));
         assert!(!igmp.expect("the kernel's table").contains("120000E0"), "joined the group");
+        assert_eq!(viprd.counters()["own_address_rcvd"], 0);
         viprd.stop();
         eventually("priority 0", || (tap.adverts().last()?.priority() == Some(0)).then_some(()));
 
@@ -204,6 +209,69 @@ fn anybody_is_heard_where_nothing_else_is_wanted() {
     eventually("a master", || (viprd.status()["master"] == "10.9.0.77").then_some(()));
 }
 
+/// From the group to a peer, to another one, and back to the group, as master all the time.
+#[test]
+fn a_reload_changes_where_adverts_go() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    site.ip("n", "address add 10.9.0.3/24 dev eth0");
+    let tap = Tap::on(&site, "n");
+    let text = |peers: &str| router(&format!("{QUICK}\n  {peers}"));
+    let (two, three) = ("unicast_peer {\n 10.9.0.2\n }\n", "unicast_peer {\n 10.9.0.3\n }\n");
+    let viprd = Viprd::start(&site, "r", &text(""));
+    viprd.becomes("MASTER");
+    for (peers, to) in [
+        (two, [10, 9, 0, 2]),
+        (three, [10, 9, 0, 3]),
+        ("", [224, 0, 0, 18]),
+        ("mcast_src_ip 10.9.0.7", [224, 0, 0, 18]),
+    ] {
+        viprd.reload(&text(peers));
+        let goes = |advert: &Frame| advert.bytes.get(30..34) == Some(&to);
+        eventually("adverts go elsewhere", || {
+            tap.adverts().last().filter(|it| goes(it)).map(|_| ())
+        });
+        let igmp = site.inside("r", || std::fs::read_to_string("/proc/thread-self/net/igmp"));
+        let joined = igmp.expect("the kernel's table").contains("120000E0");
+        assert_eq!(joined, to[0] == 224, "the group, with {peers}");
+    }
+    eventually("another source", || {
+        (tap.adverts().last()?.bytes.get(26..30) == Some(&[10, 9, 0, 7])).then_some(())
+    });
+    assert_eq!(viprd.counters()["master_transitions"], 1);
+    assert_eq!(viprd.status()["master"], "10.9.0.7");
+    assert!(!tap.adverts().iter().any(|advert| advert.priority() == Some(0)));
+}
+
+/// Two unicast routers with one vrid on one interface: each hears its own peer.
+#[test]
+fn one_vrid_may_serve_two_lists_of_peers() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let one = router("version 3\n  advert_int 40\n  unicast_peer {\n 10.9.0.2\n }\n");
+    let two = router("version 3\n  advert_int 40\n  unicast_peer {\n 10.9.0.3\n }\n")
+        .replace("VI_1", "VI_2")
+        .replace("10.9.0.50", "10.9.0.52");
+    let viprd = Viprd::start(&site, "r", &(one + &two));
+    viprd.becomes("BACKUP");
+    let sender = Sender::on(&site, "n", "eth0");
+    let master = |name: &str| viprd.ask(&["status", name])[0]["master"].clone();
+    for (last, name) in [(2, "VI_1"), (3, "VI_2")] {
+        let source = Ipv4Addr::new(10, 9, 0, last);
+        let destination = Ipv4Addr::new(10, 9, 0, 1);
+        sender.send(
+            &Packet { source, destination, priority: 200, interval: 4000, ..Packet::default() }
+                .frame(),
+        );
+        eventually("its master", || (master(name) == source.to_string()).then_some(()));
+    }
+    assert_eq!(master("VI_1"), "10.9.0.2");
+}
+
 #[test]
 fn without_peers_it_is_in_fault_if_that_is_wanted() {
     if !able(&[]) {
@@ -215,6 +283,30 @@ fn without_peers_it_is_in_fault_if_that_is_wanted() {
     viprd.becomes("FAULT");
     assert_eq!(viprd.status()["fault"], "it has no unicast peers");
     assert!(tap.adverts().is_empty());
+}
+
+/// Where its own address lives may have been forgotten, or be another place, after a fault.
+#[test]
+fn its_own_address_is_announced_after_a_fault() {
+    if !able(&["tshark"]) {
+        return;
+    }
+    let site = Site::pair();
+    let words = "version 3\n  unicast_peer {\n 10.9.0.2\n }\n  track_interface {\n veth9\n }";
+    let viprd = Viprd::start(&site, "r", &router(words));
+    viprd.becomes("FAULT");
+    let tap = Tap::on(&site, "n");
+    site.ip("r", "link add veth9 type veth peer name veth8");
+    site.ip("r", "link set veth8 up");
+    site.ip("r", "link set veth9 up");
+    viprd.becomes("BACKUP");
+    eventually("a gratuitous ARP", || tap.frames().iter().any(Frame::is_arp).then_some(()));
+    let arps: Vec<Frame> = tap.frames().into_iter().filter(Frame::is_arp).collect();
+    let fields = ["arp.isgratuitous", "arp.src.proto_ipv4", "arp.src.hw_mac"];
+    let read = shark::read(&site, &arps, &fields);
+    assert_eq!(read[0]["arp.isgratuitous"], "1");
+    assert_eq!(read[0]["arp.src.proto_ipv4"], "10.9.0.1");
+    assert_eq!(read[0]["arp.src.hw_mac"], "02:00:00:00:00:01");
 }
 
 /// An advert over IPv6 from a peer, with the hop limit that it has.

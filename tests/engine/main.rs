@@ -6,6 +6,7 @@
 mod changes;
 mod conduct;
 mod desk;
+mod families;
 mod faults;
 mod garps;
 mod latency;

@@ -35,10 +35,9 @@ impl Lan {
             let mut engine = Engine::new(vec![params()], 2);
             for link in [OWN, SERVICE] {
                 let mut facts = facts(link);
-                facts.primary_ipv4 = facts.primary_ipv4.and(match address {
-                    IpAddr::V4(address) => Some(address),
-                    IpAddr::V6(_) => None,
-                });
+                if let (Some(primary), IpAddr::V4(address)) = (&mut facts.primary_ipv4, address) {
+                    *primary = address;
+                }
                 engine.on_link(START, &LinkChange { link, facts: Some(facts) });
             }
             engine

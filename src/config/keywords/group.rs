@@ -79,8 +79,8 @@ pub mod peer {
     keywords! {
         TABLE of UnicastPeer;
         MIN_TTL "min_ttl": TTL, "0", Works,
-            "The least TTL or hop limit that an advert of this peer may arrive with.";
+            "The least TTL or hop limit that an advert of this peer may arrive with; then all others are dropped, as by check_unicast_src.";
         MAX_TTL "max_ttl": TTL, "255", Works,
-            "The greatest TTL or hop limit that an advert of this peer may arrive with.";
+            "The greatest TTL or hop limit that an advert of this peer may arrive with; then all others are dropped, as by check_unicast_src.";
     }
 }

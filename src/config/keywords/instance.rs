@@ -41,10 +41,10 @@ keywords! {
     AUTH_HMAC "auth_hmac": Shape::Block(Place::Hmac, Unnamed), "", NotYet,
         "Keys that sign adverts with HMAC-SHA256.";
     UNICAST_PEER "unicast_peer": Shape::Lines(Place::UnicastPeer), "", Works,
-        "The other routers: adverts go to each of them, not to the multicast group.";
-    UNICAST_SRC_IP "unicast_src_ip": ADDRESS, "the first address of the interface", Works,
+        "The other routers: adverts go to each of them, not to the multicast group; its own address among them is passed over.";
+    UNICAST_SRC_IP "unicast_src_ip": ADDRESS, "the first address of the interface; over IPv6 the link-local one", Works,
         "The source address of its unicast adverts.";
-    MCAST_SRC_IP "mcast_src_ip": ADDRESS, "the first address of the interface", Works,
+    MCAST_SRC_IP "mcast_src_ip": ADDRESS, "the first address of the interface; over IPv6 the link-local one", Works,
         "The source address of its multicast adverts; of the two, the one given last holds for both.";
     UNICAST_TTL "unicast_ttl": Shape::Args(&[arg(Kind::Int(0, 255, ""), "TTL")]), "255", Works,
         "The TTL or hop limit of unicast adverts.";
