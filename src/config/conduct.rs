@@ -159,6 +159,8 @@ mod tests {
         assert!(v2.strict && !v2.answer_lower && !v2.advertise_when_yielding);
         assert_eq!(v2.down_adverts, 3);
         assert!(conduct("version 3").answer_lower, "RFC 9568 section 6.4.3");
+        let unicast = "unicast_fault_no_peer\nunicast_peer {\n 10.0.0.2\n}";
+        assert_eq!(params("vrrp_strict", unicast).transport.unicast, None);
         let garp = params("vrrp_strict", "").garp;
         assert_eq!(garp.lower_priority_repeat, 0);
     }

@@ -152,7 +152,7 @@ fn transport(router: &Facts<'_>) -> Transport {
     let sources = [instance::UNICAST_SRC_IP, instance::MCAST_SRC_IP];
     let given = section.settings.iter().rev().find(|setting| sources.contains(&setting.key));
     let source = given.and_then(|setting| section.ip(setting.key));
-    let fault_without = section.is_set(instance::UNICAST_FAULT_NO_PEER);
+    let fault_without = !router.strict && section.is_set(instance::UNICAST_FAULT_NO_PEER);
     Transport {
         family: if router.is_v6 { Family::Ipv6 } else { Family::Ipv4 },
         source: source.filter(|ip| ip.is_ipv6() == router.is_v6),
