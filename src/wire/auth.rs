@@ -68,13 +68,13 @@ const ICV_LEN: usize = 12;
 const MUTABLE: [usize; 5] = [1, 6, 7, 10, 11];
 const TTL: usize = 8;
 
-/// Whether the time to live counts. RFC 2402 leaves it out; keepalived signs it, which does no harm
-/// where it never changes.
+/// Whether the time to live counts. RFC 2402 leaves it out; keepalived signs that of multicast
+/// packets, which does no harm where it never changes. We sign as keepalived does, and accept both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ttl {
-    /// As in keepalived: so we sign.
+pub(super) enum Ttl {
+    /// To the multicast group.
     Signed,
-    /// As in RFC 2402: that is accepted, too.
+    /// To a unicast peer, who may be behind routers.
     LeftOut,
 }
 
@@ -170,13 +170,13 @@ impl fmt::Debug for Signed<'_> {
 
 /// Gives an IPv4 `packet` of our own, whose authentication header follows a header without options,
 /// its sequence number and signature.
-pub(super) fn sign(packet: &mut [u8], sequence: u32, key: Secret) {
+pub(super) fn sign(packet: &mut [u8], sequence: u32, key: Secret, ttl: Ttl) {
     let header_at = Ipv4Header::LEN;
     let icv_at = header_at + AuthenticationHeader::LEN - ICV_LEN;
     if let Some(place) = packet.get_mut(icv_at - 4..icv_at) {
         place.copy_from_slice(&sequence.to_be_bytes());
     }
-    let Some(digest) = digest(packet, header_at, key, Ttl::Signed) else { return };
+    let Some(digest) = digest(packet, header_at, key, ttl) else { return };
     let digest = digest.finalize().into_bytes();
     if let Some(place) = packet.get_mut(icv_at..icv_at + ICV_LEN) {
         place.copy_from_slice(&digest[..ICV_LEN]);
@@ -238,7 +238,7 @@ mod tests {
         packet.extend([224, 0, 0, 18]);
         packet.extend(AuthenticationHeader::new(source.to_bits()).as_bytes());
         packet.extend([7; 20]);
-        sign(&mut packet, 77, Secret::new(b"key"));
+        sign(&mut packet, 77, Secret::new(b"key"), Ttl::Signed);
         packet
     }
 

@@ -88,10 +88,10 @@ impl Ipv4Header {
         header
     }
 
-    /// The same header with another TTL.
+    /// The same header with another TTL and identification.
     #[must_use]
-    pub fn with_ttl(self, ttl: u8) -> Self {
-        let mut header = Ipv4Header { ttl, checksum: U16::ZERO, ..self };
+    pub fn with_ttl_and_id(self, ttl: u8, id: u16) -> Self {
+        let mut header = Ipv4Header { ttl, id: U16::new(id), checksum: U16::ZERO, ..self };
         header.checksum = U16::new(Sum::ZERO.bytes(header.as_bytes()).checksum());
         header
     }

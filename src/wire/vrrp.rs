@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::auth::{self, Authentication, AuthenticationHeader, PROTOCOL_AH, Signed};
+use super::auth::{self, Authentication, AuthenticationHeader, PROTOCOL_AH, Signed, Ttl};
 use super::checksum::{Sum, updated};
 use super::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetHeader};
 use super::ipv4::{self, Ipv4Header, Ipv4Packet, PROTOCOL_VRRP};
@@ -178,6 +178,10 @@ struct Header {
 }
 
 const HEADER_LEN: usize = size_of::<Header>();
+
+/// The identification of signed packets: any but 0, in whose place a raw socket puts one of its own
+/// (`raw(7)`). They are never fragmented, so it need not differ (RFC 6864 section 4.1).
+const SIGNED_ID: u16 = 1;
 
 impl Version {
     /// The number in the packet.
@@ -462,11 +466,13 @@ impl AdvertFrame {
         let payload_len = authentication.header_len() + message_len;
         match (content.source, to) {
             (IpAddr::V4(source), IpAddr::V4(to)) => {
-                let protocol = match authentication {
-                    Authentication::Header(_) => PROTOCOL_AH,
-                    Authentication::None | Authentication::Password(_) => PROTOCOL_VRRP,
+                let (protocol, id) = match authentication {
+                    // What is signed has an identification: the kernel would give it one.
+                    Authentication::Header(_) => (PROTOCOL_AH, SIGNED_ID),
+                    Authentication::None | Authentication::Password(_) => (PROTOCOL_VRRP, 0),
                 };
-                let ip = Ipv4Header::carrying(protocol, source, to, payload_len).with_ttl(ttl);
+                let ip = Ipv4Header::carrying(protocol, source, to, payload_len);
+                let ip = ip.with_ttl_and_id(ttl, id);
                 bytes.extend_from_slice(ip.as_bytes());
                 if let Authentication::Header(_) = authentication {
                     let header = AuthenticationHeader::new(source.to_bits());
@@ -506,7 +512,9 @@ impl AdvertFrame {
     /// authentication header. Whatever else changes has to change before.
     pub fn sign(&mut self, sequence: u32) {
         if let Authentication::Header(key) = self.authentication {
-            auth::sign(&mut self.bytes[self.packet_at..], sequence, key);
+            // Without an Ethernet header it goes to a peer.
+            let ttl = if self.packet_at == 0 { Ttl::LeftOut } else { Ttl::Signed };
+            auth::sign(&mut self.bytes[self.packet_at..], sequence, key, ttl);
         }
     }
 
@@ -734,7 +742,7 @@ mod tests {
     }
 
     #[test]
-    fn one_to_a_peer_is_signed_with_its_own_ttl() {
+    fn one_to_a_peer_is_signed_without_its_ttl() {
         let key = Secret::new(b"12345678");
         let addresses = [[192, 168, 122, 50].into()];
         let content = AdvertContent {
@@ -748,6 +756,9 @@ mod tests {
         assert_eq!((advert.ttl, advert.priority, advert.auth_type), (64, 7, 2));
         assert!(advert.signed.unwrap().is_by(key));
         assert!(Sum::ZERO.bytes(&frame.bytes()[..20]).is_intact());
+        let mut farther = frame.bytes().to_vec();
+        farther[8] = 60;
+        assert!(Advert::parse(&farther).unwrap().signed.unwrap().is_by(key));
     }
 
     #[test]
