@@ -178,6 +178,9 @@ fn router(name: &str, link: u32, vrid: u8) -> RouterParams {
         .into(),
         garp: GarpParams::default(),
         conduct: Conduct::default(),
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

@@ -205,6 +205,9 @@ fn params(vrid: u8) -> RouterParams {
         }]),
         garp: GarpParams { refresh: Span::from_secs(1), ..GarpParams::default() },
         conduct: Conduct::default(),
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

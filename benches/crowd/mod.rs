@@ -57,6 +57,9 @@ fn params(router: usize, routers: usize) -> RouterParams {
         }]),
         garp: GarpParams::default(),
         conduct: Conduct::default(),
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

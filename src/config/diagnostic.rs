@@ -183,6 +183,7 @@ pub mod codes {
         MIXED_FAMILIES "E081" Flawed "addresses of both families in one route or rule"
         NO_PREFERENCE "W082" Fine "a policy rule has no preference"
         DUPLICATE_TRACK "W083" Flawed "something is tracked twice"
+        NOT_A_VMAC "W084" Flawed "a MAC address isn't possible for use_vmac"
         // Names.
         UNDEFINED_NAME "E085" Flawed "a name isn't defined"
         UNUSED_NAME "N086" Fine "a block is never used"

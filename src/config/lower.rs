@@ -1,6 +1,8 @@
 //! **From the model to parameters**: defaults filled in, names turned into ids, and what can't work
 //! on the wire refused.
 
+pub(super) mod vmac;
+
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,10 +14,14 @@ use super::model::{Datum, Entry, Section};
 use super::{Configuration, conduct, settings};
 use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
 use crate::vrrp::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
+use crate::wire::Version;
+use vmac::{Vmac, Vmacs};
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
 pub(super) fn lower(model: &Section, globals: &Section, routers: &[Facts<'_>]) -> Configuration {
-    let mut lowering = Lowering { globals, links: LinkNames::default() };
+    let links = LinkNames::default();
+    let mut lowering = Lowering { globals, links, vmacs: Vmacs::default() };
+    lowering.vmacs.reserve(routers);
     let global = settings::settings(model, globals);
     let routers = routers.iter().filter_map(|router| lowering.router(router)).collect();
     Configuration { global, links: lowering.links, routers }
@@ -24,6 +30,7 @@ pub(super) fn lower(model: &Section, globals: &Section, routers: &[Facts<'_>]) -
 struct Lowering<'m> {
     globals: &'m Section,
     links: LinkNames,
+    vmacs: Vmacs,
 }
 
 impl Lowering<'_> {
@@ -37,6 +44,9 @@ impl Lowering<'_> {
             // No RFC has gratuitous ARPs against a rival.
             garp.lower_priority_repeat = 0;
         }
+        let mut vmac = Vmac::of(router, link, router.vrid?);
+        // Also without an address: the virtual MAC is ours to answer for.
+        self.home(&mut vmac, link, None);
         Some(RouterParams {
             name: router.name().into(),
             link,
@@ -48,9 +58,12 @@ impl Lowering<'_> {
             interval: router.interval().1,
             preempt: preempt(router),
             tracked_links: self.tracked_links(section),
-            addresses: self.addresses(router, link),
+            addresses: self.addresses(router, link, &mut vmac),
             garp,
             conduct,
+            source_mac: vmac.source(),
+            macvlans: vmac.macvlans(),
+            accept: accepts(router),
         })
     }
 
@@ -68,11 +81,16 @@ impl Lowering<'_> {
         links.into()
     }
 
-    fn addresses(&mut self, router: &Facts<'_>, link: LinkId) -> Box<[VirtualAddress]> {
+    fn addresses(
+        &mut self,
+        router: &Facts<'_>,
+        link: LinkId,
+        vmac: &mut Vmac<'_>,
+    ) -> Box<[VirtualAddress]> {
         let mut seen = HashSet::new();
         let mut addresses = Vec::new();
         for (entry, _) in router.addresses() {
-            let Some(address) = self.address(entry, link) else { continue };
+            let Some(address) = self.address(entry, link, vmac) else { continue };
             if seen.insert((address.ip, address.link)) {
                 addresses.push(address);
             }
@@ -81,7 +99,12 @@ impl Lowering<'_> {
         addresses.into()
     }
 
-    fn address(&mut self, entry: &Entry, link: LinkId) -> Option<VirtualAddress> {
+    fn address(
+        &mut self,
+        entry: &Entry,
+        link: LinkId,
+        vmac: &mut Vmac<'_>,
+    ) -> Option<VirtualAddress> {
         let Some(Datum::Prefix(ip, length)) = entry.subject().map(|item| &item.datum) else {
             return None;
         };
@@ -90,6 +113,7 @@ impl Lowering<'_> {
             Some(name) => self.links.intern(name),
             None => link,
         };
+        let link = self.home(vmac, link, Some(entry));
         let label = entry.get(addr::LABEL).and_then(|setting| setting.text());
         let scope = entry.get(addr::SCOPE).and_then(|setting| setting.text());
         Some(VirtualAddress {
@@ -143,6 +167,19 @@ impl Lowering<'_> {
             .unwrap_or(default.delay),
         }
     }
+}
+
+/// Whether its addresses take traffic: unless `no_accept` or strictness forbids it (with VRRPv3,
+/// `accept` allows it again), and always where it owns them.
+fn accepts(router: &Facts<'_>) -> bool {
+    let section = router.section;
+    let position = |key| section.settings.iter().rposition(|setting| setting.key == key);
+    let (yes, no) = (position(instance::ACCEPT), position(instance::NO_ACCEPT));
+    router.is_owner()
+        || match router.strict {
+            true => yes > no && router.version == Version::V3,
+            false => yes >= no,
+        }
 }
 
 /// How its adverts travel.

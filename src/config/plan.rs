@@ -121,6 +121,10 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
         adopt(&mut router.link);
         router.tracked_links.iter_mut().for_each(adopt);
         router.addresses.iter_mut().for_each(|address| adopt(&mut address.link));
+        for macvlan in &mut router.macvlans {
+            adopt(&mut macvlan.link);
+            adopt(&mut macvlan.base);
+        }
     }
     configuration.links = LinkNames::default();
 }
@@ -140,6 +144,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.process.cpus != b.process.cpus, "vrrp_cpu_affinity"),
         (a.process.umask != b.process.umask, "umask"),
         (a.buffers != b.buffers, "vrrp_netlink_*_rcv_bufs"),
+        (a.firewall != b.firewall, "nftables, nftables_priority, nftables_counters"),
         (a.mcast_group4 != b.mcast_group4, "vrrp_mcast_group4"),
         (a.mcast_group6 != b.mcast_group6, "vrrp_mcast_group6"),
     ];
@@ -176,6 +181,9 @@ mod tests {
             }]),
             garp: GarpParams::default(),
             conduct: Conduct::default(),
+            source_mac: None,
+            macvlans: Box::default(),
+            accept: true,
         }
     }
 

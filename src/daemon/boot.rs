@@ -20,6 +20,8 @@ use super::refusals::Limiter;
 use super::reload::{self, Reload};
 use super::run::{Daemon, Joined};
 use super::signals;
+use super::sysctl::Sysctls;
+use super::vmacs;
 use super::words::count;
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
@@ -27,7 +29,7 @@ use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
 use crate::io::{self, Backend, clock};
-use crate::kernel::Host;
+use crate::kernel::{Firewall, FirewallOptions, Host};
 use crate::vrrp::Engine;
 use crate::wire::ipv4::PROTOCOL_VRRP;
 
@@ -70,6 +72,8 @@ pub(super) struct Sockets {
     pub packet: OwnedFd,
     pub monitor: OwnedFd,
     pub command: OwnedFd,
+    /// Opened when there is something to block.
+    pub firewall: Option<OwnedFd>,
     pub signals: Signals,
     pub control: Option<ControlSocket>,
 }
@@ -244,6 +248,7 @@ fn start(
     info!("{}, {}", count(instances, "virtual router"), count(interfaces, "interface"));
 
     let mut host = Host::new(&names);
+    host.set_macvlan_group(vmacs::link_group(control_path(arguments)));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     // Seconds since 1970: above what an earlier run can have reached with one advert a second.
     let sequence = u32::try_from(clock::wall_nanos() / 1_000_000_000).unwrap_or(0);
@@ -252,6 +257,13 @@ fn start(
     manners::apply(&global.process);
     let log_unknown_vrids = global.log_unknown_vrids;
     let startup_delay = (global.startup_delay, global.delay_after_boot);
+    let config::Firewall { table, priority, counters } = global.firewall.clone();
+    let standard = FirewallOptions::default();
+    let firewall = Firewall::new(FirewallOptions {
+        table: table.filter(|table| table.len() < 256).unwrap_or(standard.table),
+        priority: priority.unwrap_or(standard.priority),
+        counters,
+    });
     Ok(Daemon {
         io: io.io,
         frames,
@@ -268,20 +280,23 @@ fn start(
         keep_addresses: arguments.dont_release_vrrp,
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
+        sysctls: Sysctls::default(),
+        firewall,
+        start_by: None,
         retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
         peer_failures: 0,
         log_unknown_vrids,
         startup_delay,
-        start_at: Instant::NEVER,
+        start_from: Instant::ZERO,
         packets_came: false,
     })
 }
 
 impl Sockets {
     fn open(arguments: &Arguments) -> Result<Self, Failed> {
-        let control = arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET));
+        let control = control_path(arguments);
         // The control socket first: where another viprd answers, nothing else is to be touched.
         let control = match ControlSocket::bind(control, ControlSocket::DEFAULT_MODE) {
             Ok(control) => Some(control),
@@ -314,6 +329,7 @@ impl Sockets {
             command: sockets::netlink_command(COMMAND_RECEIVE_BUFFER)
                 .map_err(system("can't open a netlink socket"))?,
             memberships: Memberships::default(),
+            firewall: None,
         })
     }
 
@@ -330,6 +346,11 @@ impl Sockets {
             .map_err(system("can't open a raw socket to unicast peers of IPv6"))?;
         Ok((Some(receiver), Some(sender)))
     }
+}
+
+/// Where the control socket is.
+fn control_path(arguments: &Arguments) -> &Path {
+    arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET))
 }
 
 /// The pid files, removed at the end.

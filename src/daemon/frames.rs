@@ -309,7 +309,8 @@ impl Way {
     /// How `content` leaves for those that `params` name.
     fn new(content: &AdvertContent<'_>, params: &RouterParams, facts: &LinkFacts) -> Option<Self> {
         Some(match &params.transport.unicast {
-            None => Way::Multicast(AdvertFrame::new(content, facts.mac?)),
+            // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
+            None => Way::Multicast(AdvertFrame::new(content, params.source_mac.or(facts.mac)?)),
             Some(unicast) => {
                 let to = |ip| (ip, AdvertFrame::to_peer(content, ip, unicast.ttl));
                 // A list that all routers share names us too.

@@ -12,6 +12,7 @@
 mod args;
 mod boot;
 mod clients;
+mod firewall;
 mod frames;
 mod gauges;
 mod journal;
@@ -21,7 +22,9 @@ mod refusals;
 mod reload;
 mod run;
 mod signals;
+mod sysctl;
 mod tokens;
+mod vmacs;
 mod words;
 
 pub use boot::main;

@@ -20,12 +20,13 @@ use std::thread;
 use log::{debug, error, info, warn};
 
 use super::run::{Daemon, Joined};
-use super::tokens;
+use super::{tokens, vmacs};
 use crate::base::{Instant, Span};
 use crate::config::plan::{self, Counts, Plan, Step};
 use crate::config::{self, Configuration, Diagnostic, Global, Severity, Verdict};
 use crate::control::ReloadRecord;
 use crate::io::{Io, clock, process};
+use crate::kernel::Host;
 
 /// Changes applied in one turn: well below a millisecond of work.
 const CHANGES_A_TURN: usize = 256;
@@ -81,6 +82,8 @@ enum Stage {
     Adopted(Configuration),
     /// What is to change is known.
     Planned(Configuration, Plan),
+    /// The interfaces that it needs are being made, until that moment at most.
+    Preparing(Configuration, Plan, Instant),
     /// Changes are applied; so many have been.
     Applying(Configuration, Plan, usize),
 }
@@ -163,19 +166,25 @@ impl Reload {
     }
 
     /// When the next stage wants a turn, if nothing else does before.
-    pub(super) fn wakes_at(&self, synchronised: bool) -> Instant {
-        match (self.has_work(synchronised), self.moment) {
+    pub(super) fn wakes_at(&self, host: &Host) -> Instant {
+        let moment = match self.moment {
+            Moment::Good => Instant::ZERO,
+            Moment::Waiting(since) => since + PATIENCE,
+        };
+        match (self.has_work(host), &self.stage) {
+            (true, _) => moment,
+            (false, Stage::Preparing(_, _, until)) => moment.max(*until),
             (false, _) => Instant::NEVER,
-            (true, Moment::Good) => Instant::ZERO,
-            (true, Moment::Waiting(since)) => since + PATIENCE,
         }
     }
 
     /// Whether there is work for the next turn, other than to wait for something that will wake us.
-    fn has_work(&self, synchronised: bool) -> bool {
+    fn has_work(&self, host: &Host) -> bool {
         match self.stage {
             Stage::Idle | Stage::Reading { .. } => false,
-            Stage::Read(_) => synchronised,
+            Stage::Read(_) => host.is_synchronised(),
+            // An answer or an event ends the wait.
+            Stage::Preparing(..) => host.macvlans_settled(),
             Stage::Over | Stage::Adopted(_) | Stage::Planned(..) | Stage::Applying(..) => true,
         }
     }
@@ -277,7 +286,11 @@ impl Daemon {
     /// A stage may take some milliseconds, and no advert shall wait for it: not one of this turn
     /// (`due`), which is only queued yet, and not the next one.
     pub(super) fn advance_reload(&mut self, now: Instant, due: bool) {
-        if !self.reload.has_work(self.host.is_synchronised()) {
+        let in_vain = match self.reload.stage {
+            Stage::Preparing(_, _, until) => now >= until || self.stopping.is_some(),
+            _ => false,
+        };
+        if !in_vain && !self.reload.has_work(&self.host) {
             return;
         }
         if self.stopping.is_some() {
@@ -311,6 +324,13 @@ impl Daemon {
                     let wanted = configuration.routers.iter().flat_map(|router| &router.addresses);
                     self.host.configure(wanted);
                 }
+                // What leaves needs its interfaces until it has left.
+                self.want_macvlans(&configuration.routers);
+                self.block_addresses(&configuration.routers);
+                let until = now + vmacs::PATIENCE;
+                self.reload.stage = Stage::Preparing(configuration, plan, until);
+            }
+            Stage::Preparing(configuration, plan, _) => {
                 self.reload.stage = Stage::Applying(configuration, plan, 0);
             }
             Stage::Applying(configuration, plan, done) => {
@@ -331,6 +351,8 @@ impl Daemon {
                 outcome.altered = altered as u64;
                 outcome.removed = removed as u64;
                 outcome.unchanged = unchanged as u64;
+                self.want_macvlans(&[]);
+                self.block_addresses(&[]);
                 self.end_reload(now, Some(configuration));
             }
         }

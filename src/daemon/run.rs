@@ -13,15 +13,16 @@ use super::journal::Journal;
 use super::pulse::{Arrivals, Pulse, Wait};
 use super::refusals::{self, Limiter};
 use super::reload::Reload;
+use super::sysctl::Sysctls;
 use super::{
     boot::{Sockets, VRRP_RECEIVE_BUFFER},
-    tokens, words,
+    firewall, tokens, words,
 };
 use crate::base::{
     Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
 };
 use crate::io::{Completion, Event, Io, Pool, clock, sockets};
-use crate::kernel::{Fact, Host, Socket, Wish};
+use crate::kernel::{Fact, Firewall, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine};
 use crate::wire::auth::PROTOCOL_AH;
 use crate::wire::ipv6::Ipv6Packet;
@@ -69,10 +70,17 @@ pub(super) struct Daemon {
     pub requests_left: bool,
     /// When requests are sent again after one failed; `NEVER`: as soon as there are any.
     pub retry_requests_at: Instant,
-    /// How long the start of the virtual routers is put off, and when they start; `NEVER`: not yet
-    /// known, or done.
+    /// Addresses that take no traffic.
+    pub firewall: Firewall,
+    /// What has been set on interfaces that aren't ours.
+    pub sysctls: Sysctls,
+    /// How long the start of the virtual routers is put off: from the daemon's, and the host's.
     pub startup_delay: (Span, Span),
-    pub start_at: Instant,
+    /// When that is over.
+    pub start_from: Instant,
+    /// Until when the virtual routers wait for their macvlans before they start; `None` when they
+    /// don't, or no more.
+    pub start_by: Option<Instant>,
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
@@ -107,7 +115,6 @@ impl Daemon {
             let now = self.pulse.turn(&mut *self.io, wake_at, wait)?;
             let _ = self.receive(now);
             self.drain(now)?;
-            self.start_when_due(now);
             let due = self.engine.next_deadline() <= now;
             self.fire(now);
             self.advance_reload(now, due);
@@ -157,10 +164,11 @@ impl Daemon {
         if self.requests_left || self.has_announcements() {
             return Instant::ZERO;
         }
-        let reload = self.reload.wakes_at(self.host.is_synchronised());
+        let reload = self.reload.wakes_at(&self.host);
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
+        let start = self.starts_at();
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(stop).min(self.retry_requests_at).min(reload).min(self.start_at)
+        work.min(stop).min(start).min(self.retry_requests_at).min(reload)
     }
 
     /// Until when to rest, `at_latest` or earlier, and how.
@@ -281,6 +289,14 @@ impl Daemon {
                     }
                     self.peer_failures += 1;
                 }
+                (tokens::FIREWALL, Event::Datagram { bytes, truncated: false, .. }) => {
+                    if let Some(error) = self.firewall.on_answer(bytes) {
+                        firewall::tell_refusal(error);
+                    }
+                }
+                (tokens::FIREWALL, Event::SendFailed(cause) | Event::ReceiveFailed(cause)) => {
+                    self.on_firewall_lost(&cause);
+                }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
@@ -302,6 +318,7 @@ impl Daemon {
         while let Some(fact) = self.host.next_fact() {
             self.on_fact(now, fact);
         }
+        self.start_when_ready(now);
         any
     }
 
@@ -328,15 +345,13 @@ impl Daemon {
             Fact::Synchronised => {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
                 self.host.remove_leftovers(configured);
-                debug!("all links and addresses are known: the virtual routers start");
-                let (after_start, after_boot) = self.startup_delay;
-                // The clock counts from the host's start.
-                self.start_at = (now + after_start).max(Instant::ZERO + after_boot);
-                if self.start_at > now {
-                    let seconds = self.start_at.since(now).as_secs_f64();
-                    info!("Delaying startup for {seconds:.0} seconds");
-                }
-                self.start_when_due(now);
+                debug!("all links and addresses are known");
+                self.prepare_start(now);
+            }
+            Fact::MacvlanRefused { link, error } => self.on_macvlan_refused(link, error),
+            Fact::MacvlansRemoved { removed } => {
+                let interfaces = words::count(removed as usize, "interface");
+                info!("removed {interfaces} that an earlier run had made for virtual MACs");
             }
             Fact::Resynchronised => {
                 warn!("netlink lost messages; all links and addresses have been read again");
@@ -385,16 +400,6 @@ impl Daemon {
                 let link = self.names.name(link);
                 warn!("VRRP_Instance({name}) address {ip} was removed from {link} by someone else");
                 self.engine.on_address_lost(now, RouterId(owner));
-            }
-        }
-    }
-
-    /// Until `vrrp_startup_delay` is over the routers hear adverts, and do nothing.
-    fn start_when_due(&mut self, now: Instant) {
-        if now >= self.start_at {
-            self.start_at = Instant::NEVER;
-            if self.stopping.is_none() {
-                self.engine.start(now);
             }
         }
     }
@@ -470,6 +475,7 @@ impl Daemon {
         // the repetitions wait until every address of a takeover is there.
         self.announce(now, Round::First);
         self.pump_requests(now);
+        self.pump_firewall();
         if self.host.is_quiet() {
             self.announce(now, Round::Again);
         }
@@ -596,7 +602,7 @@ impl Daemon {
         }
     }
 
-    fn pump_requests(&mut self, now: Instant) {
+    pub(super) fn pump_requests(&mut self, now: Instant) {
         self.requests_left = false;
         if self.retry_requests_at != Instant::NEVER {
             if now < self.retry_requests_at {
@@ -605,7 +611,10 @@ impl Daemon {
             self.retry_requests_at = Instant::NEVER;
         }
         for _ in 0..BATCHES_A_TURN {
-            let Some(request) = self.host.next_request(&mut self.request) else { return };
+            let request = self.host.next_request(&mut self.request);
+            // What a request needs to be so has to be so before.
+            self.write_settings();
+            let Some(request) = request else { return self.remove_macvlans() };
             let (token, socket) = match request.to {
                 Socket::Command => (tokens::COMMAND, &self.sockets.command),
                 Socket::Monitor => (tokens::MONITOR, &self.sockets.monitor),
@@ -621,6 +630,7 @@ impl Daemon {
                 libc::SIGTERM | libc::SIGINT if self.stopping.is_none() => {
                     info!("Stopping");
                     self.stopping = Some(now);
+                    self.start_by = None;
                     self.engine.stop(now);
                 }
                 libc::SIGTERM | libc::SIGINT => {}
@@ -641,12 +651,15 @@ impl Daemon {
 
     fn has_stopped(&mut self) -> bool {
         let Some(since) = self.stopping else { return false };
-        let gone = self.host.is_quiet();
+        let gone = self.host.is_quiet() && self.let_macvlans_go();
         if !gone && clock::now().since(since) < STOP_PATIENCE {
             return false;
         }
         if !gone {
-            warn!("stopping although some addresses are still on the host");
+            warn!("stopping although some addresses or interfaces are still on the host");
+        }
+        if !self.keep_addresses {
+            self.sysctls.restore();
         }
         true
     }

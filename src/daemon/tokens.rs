@@ -25,6 +25,8 @@ pub(super) const RELOAD: Token = Token(7);
 pub(super) const VRRP_IPV6: Token = Token(8);
 /// The raw sockets that adverts to unicast peers leave by.
 pub(super) const PEERS: Token = Token(9);
+/// The netlink socket to netfilter.
+pub(super) const FIREWALL: Token = Token(10);
 
 /// The control client in seat `seat`.
 pub(super) const fn client(seat: usize) -> Token {

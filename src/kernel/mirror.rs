@@ -31,6 +31,12 @@ pub(super) struct Device {
     hardware: u16,
     mac: Option<Mac>,
     mtu: u32,
+    /// The interface below it, if it has one in this namespace.
+    pub(super) lower: Option<IfIndex>,
+    /// Its link group.
+    pub(super) group: u32,
+    /// Its mode, if it is a macvlan.
+    pub(super) macvlan: Option<u32>,
     reals: HashMap<RealKey, Real>,
     /// The real IPv4 addresses, the one to use as primary first.
     candidates: BTreeMap<Rank, Ipv4Addr>,
@@ -146,6 +152,11 @@ impl Device {
         self.flags & IFF_UP != 0
     }
 
+    /// Its Ethernet address.
+    pub(super) fn mac(&self) -> Option<Mac> {
+        self.mac
+    }
+
     /// How many real addresses it has.
     pub(super) fn reals(&self) -> usize {
         self.reals.len()
@@ -174,6 +185,9 @@ impl Device {
         if let Some(mtu) = link.mtu {
             self.mtu = mtu;
         }
+        self.lower = link.lower.or(self.lower);
+        self.group = link.group.unwrap_or(self.group);
+        self.macvlan = link.macvlan.or(self.macvlan);
     }
 
     fn insert(&mut self, key: RealKey, real: Real) {
@@ -418,7 +432,17 @@ mod tests {
     fn mirror() -> Mirror {
         let mut mirror = Mirror::default();
         let (name, address) = (Some(&b"eth0"[..]), None);
-        let link = Link { ifindex: AT, flags: 0, hardware: 1, name, address, mtu: None };
+        let link = Link {
+            ifindex: AT,
+            flags: 0,
+            hardware: 1,
+            name,
+            address,
+            mtu: None,
+            lower: None,
+            group: None,
+            macvlan: None,
+        };
         mirror.link(&link, Source::Event);
         mirror
     }

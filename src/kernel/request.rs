@@ -27,19 +27,23 @@ use std::net::IpAddr;
 use zerocopy::IntoBytes;
 
 use super::reader::{
-    AddressHeader, AttributeHeader, IFA_PROTO, LinkHeader, MessageHeader, NLMSG_NOOP, OURS, aligned,
+    AddressHeader, AttributeHeader, IFA_PROTO, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_MACVLAN_MODE,
+    LinkHeader, MACVLAN, MessageHeader, NLMSG_NOOP, OURS, aligned,
 };
-use crate::base::{IfIndex, VirtualAddress};
+use crate::base::{IfIndex, Mac, VirtualAddress};
 
-/// The longest request about one address: IPv6 with everything that IPv4 could have besides.
+/// The longest request about one address (IPv6 with everything that IPv4 could have besides) or
+/// one macvlan.
 pub(super) const LONGEST: usize = 128;
 
 const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
 const ACK: u16 = libc::NLM_F_ACK as u16;
 const DUMP: u16 = libc::NLM_F_DUMP as u16;
+const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 const CREATE_OR_REPLACE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
 
 const IFLA_EXT_MASK: u16 = 29;
+const IFF_UP: u32 = libc::IFF_UP as u32;
 /// Leaves out the statistics, which are most of a link's kilobyte.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
@@ -116,6 +120,71 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
+    /// Asks for a macvlan on the interface `below`, still down.
+    pub(super) fn make_macvlan(
+        &mut self,
+        seq: u32,
+        below: IfIndex,
+        name: &[u8],
+        mac: Mac,
+        group: u32,
+        mode: u32,
+    ) {
+        self.begin(libc::RTM_NEWLINK, REQUEST | ACK | CREATE, seq);
+        self.put(LinkHeader::default().as_bytes());
+        self.attribute(libc::IFLA_IFNAME, &[name, &[0]]);
+        self.attribute(libc::IFLA_LINK, &[&below.0.to_ne_bytes()]);
+        self.attribute(libc::IFLA_ADDRESS, &[&mac.0]);
+        self.attribute(libc::IFLA_GROUP, &[&group.to_ne_bytes()]);
+        self.macvlan_mode(mode);
+        self.end();
+    }
+
+    /// Asks that a macvlan be up and in that group, and in that mode if it may be in another one.
+    pub(super) fn put_right(&mut self, seq: u32, at: IfIndex, group: u32, mode: Option<u32>) {
+        self.begin(libc::RTM_NEWLINK, REQUEST | ACK, seq);
+        let header =
+            LinkHeader { index: at.0, flags: IFF_UP, change: IFF_UP, ..LinkHeader::default() };
+        self.put(header.as_bytes());
+        self.attribute(libc::IFLA_GROUP, &[&group.to_ne_bytes()]);
+        if let Some(mode) = mode {
+            self.macvlan_mode(mode);
+        }
+        self.end();
+    }
+
+    /// Asks that an interface be in that link group.
+    pub(super) fn set_group(&mut self, seq: u32, at: IfIndex, group: u32) {
+        self.begin(libc::RTM_NEWLINK, REQUEST | ACK, seq);
+        self.put(LinkHeader { index: at.0, ..LinkHeader::default() }.as_bytes());
+        self.attribute(libc::IFLA_GROUP, &[&group.to_ne_bytes()]);
+        self.end();
+    }
+
+    /// Asks that an interface be deleted.
+    pub(super) fn delete_link(&mut self, seq: u32, at: IfIndex) {
+        self.begin(libc::RTM_DELLINK, REQUEST | ACK, seq);
+        self.put(LinkHeader { index: at.0, ..LinkHeader::default() }.as_bytes());
+        self.end();
+    }
+
+    /// Asks that all interfaces of a link group be deleted.
+    pub(super) fn delete_group(&mut self, seq: u32, group: u32) {
+        self.begin(libc::RTM_DELLINK, REQUEST | ACK, seq);
+        self.put(LinkHeader::default().as_bytes());
+        self.attribute(libc::IFLA_GROUP, &[&group.to_ne_bytes()]);
+        self.end();
+    }
+
+    fn macvlan_mode(&mut self, mode: u32) {
+        let info = self.open(libc::IFLA_LINKINFO);
+        self.attribute(IFLA_INFO_KIND, &[MACVLAN]);
+        let data = self.open(IFLA_INFO_DATA);
+        self.attribute(IFLA_MACVLAN_MODE, &[&mode.to_ne_bytes()]);
+        self.close(data);
+        self.close(info);
+    }
+
     /// Asks for nothing but an answer.
     pub(super) fn nothing(&mut self, seq: u32) {
         self.begin(NLMSG_NOOP, REQUEST, seq);
@@ -176,6 +245,20 @@ impl<'a> Writer<'a> {
         }
         let padding = end.saturating_sub(self.len);
         self.put(&[0; 3][..padding.min(3)]);
+    }
+
+    /// Begins an attribute that holds others; gives where it begins, for [`Writer::close`].
+    fn open(&mut self, kind: u16) -> usize {
+        let start = self.len;
+        self.put(AttributeHeader { len: 0, kind }.as_bytes());
+        start
+    }
+
+    fn close(&mut self, start: usize) {
+        let len = (self.len - start) as u16;
+        if let Some(field) = self.buffer.get_mut(start..start + 2) {
+            field.copy_from_slice(&len.to_ne_bytes());
+        }
     }
 
     /// Callers have made sure of the room ([`Writer::has_room`]); without it nothing is written.

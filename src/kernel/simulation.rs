@@ -333,6 +333,9 @@ impl World {
                 | Fact::LeftoversRemoved { .. }
                 | Fact::Resynchronised => {}
                 Fact::SyncFailed { error } => panic!("dump refused: {error}"),
+                Fact::MacvlanRefused { .. } | Fact::MacvlansRemoved { .. } => {
+                    panic!("nobody wants macvlans")
+                }
             }
         }
     }

@@ -47,7 +47,9 @@ impl RouterParams {
     /// Whether a virtual router that is configured so can go on as `other`, in whatever state it
     /// is.
     pub fn can_become(&self, other: &RouterParams) -> bool {
-        self.identity() == other.identity() && self.version == other.version
+        self.identity() == other.identity()
+            && self.version == other.version
+            && self.macvlans == other.macvlans
     }
 }
 

@@ -26,11 +26,15 @@ use checks::Verdict;
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
 const GRID: Span = Span::from_millis(10);
 
-/// So many routers that become Active in the same moment share a point of the grid; the next so many
-/// take the point before it, back to half their interval. A wake-up costs as much as five adverts,
-/// which these pay for; thousands in one turn would take as long as a point of the grid, and the
-/// last of them would be as late as the turn is slow.
+/// Routers that become Active in the same moment do not all share a point of the grid: so many at
+/// least do, the next so many take the point before it, and so on back to half their interval. In one
+/// turn thousands would take as long as a point of the grid, and the last of them would be as late as
+/// the turn is slow.
 const TOGETHER: usize = 32;
+
+/// But they take no more than so many points: a wake-up out of sleep, with cold caches, costs as much
+/// as fifty adverts.
+const POINTS: usize = 32;
 
 /// Room for wishes at the start: what one busy turn of adverts leaves. A takeover of thousands makes
 /// it grow, once.
@@ -40,10 +44,11 @@ const ACTIONS: usize = 512;
 /// hostile sender can't make us flood the link.
 const CONTEST_QUIET: Span = Span::from_secs(1);
 
-/// How much earlier than an interval after it became Active a router's next advert is due.
-fn place_of(id: RouterId, interval: Span) -> Span {
+/// How much earlier than an interval after they became Active the next advert of a block of routers
+/// is due.
+fn place_of(block: usize, interval: Span) -> Span {
     let points = interval.as_nanos() / (2 * GRID.as_nanos());
-    GRID.times((id.index() / TOGETHER) as u64 % points.max(1))
+    GRID.times(block as u64 % points.max(1))
 }
 
 /// The protocol, for every virtual router at once. See the module's text.
@@ -657,10 +662,11 @@ impl Engine {
     /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long; of
     /// more than [`TOGETHER`] routers some are earlier, by half an interval at most.
     fn start_adver_timer(&mut self, now: Instant, id: RouterId) {
+        let block = id.index() / TOGETHER.max(self.live / POINTS);
         let router = &mut self.routers[id.index()];
         let State::Active(active) = &mut router.state else { return };
         let interval = router.interval.span();
-        active.next_advert = ((now + interval) - place_of(id, interval)).round_down(GRID);
+        active.next_advert = ((now + interval) - place_of(block, interval)).round_down(GRID);
         self.timers.set(id.index(), active.next_advert);
     }
 
@@ -769,7 +775,8 @@ impl Details {
     fn new(params: RouterParams) -> Self {
         let mut others: Vec<LinkId> = Vec::new();
         let devices = params.addresses.iter().map(|address| address.link);
-        for link in params.tracked_links.iter().copied().chain(devices) {
+        let made = params.macvlans.iter().map(|macvlan| macvlan.link);
+        for link in params.tracked_links.iter().copied().chain(made).chain(devices) {
             if link != params.link && !others.contains(&link) {
                 others.push(link);
             }

@@ -43,16 +43,8 @@ impl Links {
     /// Adverts for the router of `params` no longer find it as `router`; the next one with its vrid
     /// takes its place.
     pub(super) fn release(&mut self, params: &RouterParams, router: RouterId) {
-        let (family, vrid) = (params.transport.family, params.vrid);
-        let link = &mut self.links[params.link.index()];
-        link.namesakes.retain(|&(_, _, namesake)| namesake != router);
-        if link.place(family, vrid).is_none_or(|place| *place != router.0) {
-            return;
-        }
-        let next = link.namesakes.iter().position(|&(f, v, _)| (f, v) == (family, vrid));
-        let next = next.map(|next| link.namesakes.remove(next).2.0);
-        if let Some(place) = link.place(family, vrid) {
-            *place = next.unwrap_or(NO_ROUTER);
+        for link in carriers(params) {
+            self.links[link.index()].release(params.transport.family, params.vrid, router);
         }
     }
 
@@ -63,12 +55,8 @@ impl Links {
 
     /// Lets adverts for the router of `params` find it as `router`.
     pub(super) fn carry(&mut self, params: &RouterParams, router: RouterId) {
-        let (family, vrid) = (params.transport.family, params.vrid);
-        let link = &mut self.links[params.link.index()];
-        link.table(family).get_or_insert_with(|| Box::new([NO_ROUTER; 256]));
-        match link.place(family, vrid) {
-            Some(place) if *place == NO_ROUTER => *place = router.0,
-            _ => link.namesakes.push((family, vrid, router)),
+        for link in carriers(params) {
+            self.links[link.index()].carry(params.transport.family, params.vrid, router);
         }
     }
 
@@ -195,7 +183,35 @@ impl Links {
     }
 }
 
+/// The interfaces that adverts for the router of `params` come by: its own, and those made on that
+/// for its virtual MAC. Where the kernel hands what has their MAC as source to them alone, adverts
+/// arrive there.
+fn carriers(params: &RouterParams) -> impl Iterator<Item = LinkId> {
+    let made = params.macvlans.iter().filter(|macvlan| macvlan.base == params.link);
+    std::iter::once(params.link).chain(made.map(|macvlan| macvlan.link))
+}
+
 impl Link {
+    fn carry(&mut self, family: Family, vrid: Vrid, router: RouterId) {
+        self.table(family).get_or_insert_with(|| Box::new([NO_ROUTER; 256]));
+        match self.place(family, vrid) {
+            Some(place) if *place == NO_ROUTER => *place = router.0,
+            _ => self.namesakes.push((family, vrid, router)),
+        }
+    }
+
+    fn release(&mut self, family: Family, vrid: Vrid, router: RouterId) {
+        self.namesakes.retain(|&(_, _, namesake)| namesake != router);
+        if self.place(family, vrid).is_none_or(|place| *place != router.0) {
+            return;
+        }
+        let next = self.namesakes.iter().position(|&(f, v, _)| (f, v) == (family, vrid));
+        let next = next.map(|next| self.namesakes.remove(next).2.0);
+        if let Some(place) = self.place(family, vrid) {
+            *place = next.unwrap_or(NO_ROUTER);
+        }
+    }
+
     fn place(&mut self, family: Family, vrid: Vrid) -> Option<&mut u32> {
         let routers = self.table(family).as_deref_mut()?;
         Some(&mut routers[usize::from(vrid.get())])

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::conduct::Conduct;
-use crate::base::{Centis, Family, LinkId, Span, VirtualAddress, Vrid};
+use crate::base::{Centis, Family, LinkId, Mac, Macvlan, Span, VirtualAddress, Vrid};
 use crate::wire::{ChecksumForm, Version};
 
 /// One virtual router as the configuration wants it.
@@ -36,6 +36,12 @@ pub struct RouterParams {
     pub garp: GarpParams,
     /// How it behaves where there is a choice.
     pub conduct: Conduct,
+    /// The Ethernet source of its adverts, if that isn't its interface's own address.
+    pub source_mac: Option<Mac>,
+    /// The interfaces that are made for its virtual MAC (`use_vmac`); it can't run without them.
+    pub macvlans: Box<[Macvlan]>,
+    /// Accept_Mode (RFC 9568 section 6.1): whether its addresses take traffic.
+    pub accept: bool,
 }
 
 /// How adverts travel: over IPv4 from the primary address to the multicast group by default.

@@ -163,6 +163,9 @@ pub fn params() -> RouterParams {
         }]),
         garp: GarpParams { delay: Span::ZERO, ..GarpParams::default() },
         conduct: Conduct::default(),
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use viprd::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId};
+use viprd::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, Macvlan};
 use viprd::vrrp::{Action, Cause, Engine, Fault, RouterParams, StateName};
+use viprd::wire::Advert;
 
 use crate::desk::*;
 
@@ -219,4 +220,29 @@ fn a_tracked_interface_counts_too() {
     let mut desk = Desk::active(with);
     desk.link(SERVICE, |facts| facts.up = false);
     assert_eq!(desk.state(), StateName::Master, "nothing depends on it");
+}
+
+/// A macvlan of its own is an interface that it can't run without, also if it has no address
+/// there; adverts that arrive by it are heard.
+#[test]
+fn a_macvlan_is_needed_and_hears() {
+    let mac = Macvlan::virtual_mac(false, 51);
+    let macvlan = Macvlan { link: SERVICE, base: OWN, mac, ipv6: false, group: None };
+    let with =
+        RouterParams { macvlans: Box::new([macvlan]), addresses: Box::default(), ..params() };
+    let mut desk = Desk::new(with.clone());
+    let advert = packet(&with, |_| {});
+    desk.engine.on_advert(desk.now, ifindex(SERVICE), &Advert::parse(&advert).unwrap());
+    assert_eq!(desk.view().counters.advertisement_rcvd, 1);
+    assert_eq!(desk.engine.unattributed().vrid_errors, 0);
+    desk.deeds();
+    desk.link_is_gone(SERVICE);
+    let cause = Cause::Fault(Fault::LinkAbsent(SERVICE));
+    let (from, to) = (StateName::Backup, StateName::Fault);
+    assert_eq!(desk.deeds(), [Action::Entered { router: ROUTER, from, to, cause }]);
+
+    // With another macvlan it would be another router.
+    assert!(with.can_become(&with.clone()) && !with.can_become(&params()));
+    let quiet = RouterParams { source_mac: Some(mac), accept: false, ..with.clone() };
+    assert!(with.can_become(&quiet));
 }

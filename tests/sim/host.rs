@@ -626,6 +626,9 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
             ..GarpParams::default()
         },
         conduct: Conduct::default(),
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

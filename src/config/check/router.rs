@@ -8,6 +8,7 @@ use crate::config::diagnostic::{Code, Diagnostic, codes};
 use crate::config::facts::{Facts, addresses, ip_of};
 use crate::config::keywords::instance::{self, authentication};
 use crate::config::keywords::{Key, global, tracking};
+use crate::config::lower::vmac::given_mac;
 use crate::config::model::{Datum, Section};
 use crate::wire::Version;
 
@@ -293,6 +294,18 @@ impl Check<'_> {
             )
             .label("taken as given")
             .help("add a line `vmac_xmit_base`");
+            self.tell(finding);
+        }
+        let vrid = router.vrid.unwrap_or_default();
+        for item in section.get(instance::USE_VMAC).map_or(&[][..], |setting| setting.items()) {
+            let Datum::Mac(mac) = &item.datum else { continue };
+            if given_mac(mac, router.is_v6, vrid).is_some() {
+                continue;
+            }
+            let message = "`use_vmac` can't use this MAC address";
+            let finding = Diagnostic::new(codes::NOT_A_VMAC, item.span, message)
+                .label("the virtual MAC of its virtual_router_id is used")
+                .help("those of the RFC (00:00:5e:00:01 and 00:00:5e:00:02) and multicast ones are not to be given");
             self.tell(finding);
         }
         if let Some(setting) = section.get(instance::MCAST_DST_IP) {

@@ -65,11 +65,11 @@ keywords! {
             maybe(Kind::VmacName, "NAME"), maybe(Kind::Mac, "MAC"),
             maybe(Kind::Choice(&["netlink_notify_msg"]), "netlink_notify_msg"),
             maybe(Kind::Keyed("group"), "group GROUP"),
-        ]), "", NotYet,
-        "Gives its addresses the virtual router's MAC address, on an interface made for it.";
-    VMAC_XMIT_BASE "vmac_xmit_base": FLAG, "", NotYet,
-        "With use_vmac, adverts use the interface below.";
-    USE_VMAC_ADDR "use_vmac_addr": FLAG, "", NotYet,
+        ]), "", Works,
+        "Gives its addresses the virtual router's MAC address, on an interface made for it; adverts have that address as source, too.";
+    VMAC_XMIT_BASE "vmac_xmit_base": FLAG, "", Works,
+        "With use_vmac, adverts keep the MAC address of the interface below.";
+    USE_VMAC_ADDR "use_vmac_addr": FLAG, "", Works,
         "Also gives such interfaces to addresses on other interfaces.";
     USE_IPVLAN "use_ipvlan": Shape::Args(&[
             maybe(Kind::VmacName, "NAME"), maybe(Kind::Prefix, "ADDRESS[/LENGTH]"),
@@ -100,7 +100,7 @@ keywords! {
         "How long it waits before it displaces a master of lower priority.";
     ACCEPT "accept": FLAG, "", Works,
         "It takes traffic for its addresses even if it doesn't own them, which is the default.";
-    NO_ACCEPT "no_accept": FLAG, "", NotYet,
+    NO_ACCEPT "no_accept": FLAG, "", Works,
         "It drops traffic for its addresses unless it owns them.";
     STRICT_MODE "strict_mode": SWITCH, "as vrrp_strict", Works,
         "Allows nothing that the VRRP RFCs don't have.";

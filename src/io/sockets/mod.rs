@@ -13,7 +13,9 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 pub use self::ip::{
     Memberships, raw_ipv4_receiver, raw_ipv4_sender, raw_ipv6_receiver, raw_ipv6_sender,
 };
-pub use self::netlink::{RouteGroup, netlink_command, netlink_monitor};
+pub use self::netlink::{
+    RouteGroup, netlink_command, netlink_monitor, netlink_netfilter, netlink_once,
+};
 pub use self::packet::packet_sender;
 pub use self::unix::{ControlSocket, SyslogSocket};
 
