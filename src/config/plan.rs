@@ -161,7 +161,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::base::{Centis, Family, Scope, VirtualAddress, Vrid};
-    use crate::vrrp::{Extras, GarpParams, Preempt, Transport};
+    use crate::vrrp::{Conduct, Extras, GarpParams, Preempt, Transport};
     use crate::wire::{ChecksumForm, Version};
     use proptest::prelude::*;
 
@@ -186,6 +186,7 @@ mod tests {
                 scope: Scope::GLOBAL,
             }]),
             garp: GarpParams::default(),
+            conduct: Conduct::default(),
             source_mac: None,
             macvlans: Box::default(),
             accept: true,
