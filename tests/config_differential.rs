@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use viprd::base::LinkNames;
+use viprd::base::{LinkNames, VirtualAddress};
 use viprd::config::keywords::{global, instance, tracking};
 use viprd::config::model::{Datum, Entry, Section};
 use viprd::config::{self, Configuration, Loaded, Options, OsFiles, Severity};
@@ -331,10 +331,8 @@ fn ours(loaded: &Loaded, configuration: &Configuration, router: &RouterParams) -
         say("Unicast Peer", peers.join("\n"));
         say("Unicast TTL", section.int(instance::UNICAST_TTL).unwrap_or(255).to_string());
     }
-    let addresses: Vec<_> = router
-        .addresses
-        .iter()
-        .map(|address| {
+    let mut say_addresses = |title: &str, addresses: &[VirtualAddress]| {
+        let lines = addresses.iter().map(|address| {
             let longest = if address.ip.is_ipv4() { 32 } else { 128 };
             let mut line = address.ip.to_string();
             if address.prefix_len != longest {
@@ -348,9 +346,14 @@ fn ours(loaded: &Loaded, configuration: &Configuration, router: &RouterParams) -
                 line += &format!(" label {label}");
             }
             line
-        })
-        .collect();
-    say("Virtual IP", addresses.join("\n"));
+        });
+        say(title, lines.collect::<Vec<_>>().join("\n"));
+    };
+    say_addresses("Virtual IP", router.listed());
+    let excluded = router.addresses.get(router.listed().len()..).unwrap_or_default();
+    if !excluded.is_empty() {
+        say_addresses("Virtual IP Excluded", excluded);
+    }
     let tracked: Vec<_> = section
         .lines(instance::TRACK_INTERFACE)
         .map(|entry| {

@@ -45,14 +45,13 @@ mod request;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod views;
 mod ways;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use crate::base::{
-    IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress, Way, WayKind,
-};
+use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
 use conversation::{Asked, Barrier, Batch, Conversation, Dump, Half, WINDOW};
 use entry::{Entry, Origin};
 pub use firewall::{Firewall, FirewallOptions};
@@ -62,6 +61,7 @@ use mirror::{Mirror, RealKey, Source};
 use reader::{Address, Content, Link, Message};
 use reconciler::{BATCH, EntryId, Facts, Reconciler};
 use request::Writer;
+pub use views::{HostCounters, LinkView};
 pub use ways::WayId;
 use ways::{Devices, News, Ways};
 
@@ -227,46 +227,6 @@ pub struct Request {
     pub len: usize,
 }
 
-/// A watched interface, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkView<'a> {
-    /// Its id.
-    pub link: LinkId,
-    /// The name by which the configuration knows it.
-    pub name: &'a str,
-    /// What is known of it; `None`: there is no such interface.
-    pub facts: Option<LinkFacts>,
-    /// Its flags, `IFF_…` (`netdevice(7)`).
-    pub flags: u32,
-    /// How many addresses are on it, virtual ones included.
-    pub addresses: usize,
-    /// How many of them are virtual.
-    pub virtual_addresses: usize,
-}
-
-/// What this room counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostCounters {
-    /// Messages read from the monitor.
-    pub events: u64,
-    /// Messages that couldn't be read: of a broken datagram, or too short for what they are.
-    pub malformed: u64,
-    /// Times the monitor lost something.
-    pub overruns: u64,
-    /// Times an answer was lost.
-    pub answers_lost: u64,
-    /// Dumps begun.
-    pub dumps: u64,
-    /// Dumps that a change interrupted, and that were made again.
-    pub dumps_interrupted: u64,
-    /// Batches of requests sent.
-    pub batches: u64,
-    /// Requests in them.
-    pub requests: u64,
-    /// Requests that were refused (an address that is there or gone already is no refusal).
-    pub refusals: u64,
-}
-
 #[derive(Debug, Default)]
 struct Watched {
     device: Option<IfIndex>,
@@ -335,62 +295,6 @@ impl Host {
             self.rank_again(LinkId(number as u32));
         }
         self.report_all();
-    }
-
-    /// Names the addresses that are set but belong to no virtual router, in place of those named
-    /// before. They count as the host's own: one of them can be the primary one of its interface.
-    pub fn configure_statics<'a>(
-        &mut self,
-        addresses: impl IntoIterator<Item = &'a VirtualAddress>,
-    ) {
-        let key = |it: &VirtualAddress| (it.link, it.ip, it.prefix_len);
-        self.statics = addresses.into_iter().map(key).collect();
-    }
-
-    /// Names all routes and policy rules of the configuration, of all owners, set or not, in place
-    /// of those named before. The monitor has to be in the groups of [`RouteGroup`] for routes and
-    /// rules if there are any.
-    ///
-    /// [`RouteGroup`]: crate::io::sockets::RouteGroup
-    pub fn configure_ways<'a>(&mut self, ways: impl IntoIterator<Item = &'a Way>) {
-        self.ways.configure(ways);
-    }
-
-    /// `owner` wants these routes and rules and no others. Those that it no longer wants are deleted
-    /// at once; the others are added when its addresses are there, so a [`Host::set`] follows, if
-    /// only of no address, or [`Host::settle_ways`].
-    pub fn want_ways<'a>(&mut self, owner: u32, ways: impl IntoIterator<Item = &'a Way>) {
-        self.ways.want(owner, ways);
-    }
-
-    /// Adds what `owner` wants by [`Host::want_ways`], unless its addresses are still on their way;
-    /// then it is added with them. No [`Fact::Set`] follows that wouldn't otherwise.
-    pub fn settle_ways(&mut self, owner: u32) {
-        if !self.reconciler.awaits(owner) && !self.ways.activate(owner, false, &mut self.facts) {
-            self.ways.stop_waiting(owner);
-        }
-    }
-
-    /// Adds those of the routes and rules of `owner` again that someone else has deleted.
-    pub fn restore_ways(&mut self, owner: u32) {
-        self.ways.restore(owner, &mut self.facts);
-    }
-
-    /// Deletes those routes and rules of the configuration that nobody here has set: a crash may
-    /// have left them. Nothing else is deleted that doesn't say to be made by the same protocol.
-    /// [`Fact::WaysRemoved`] follows if there were any.
-    pub fn remove_leftover_ways(&mut self) {
-        self.ways.remove_leftovers(&mut self.facts);
-    }
-
-    /// The route or rule that a fact is about.
-    pub fn way(&self, way: WayId) -> Option<&WayKind> {
-        self.ways.what(way)
-    }
-
-    /// Whether a route or rule is there, as far as answers and events tell.
-    pub fn is_way_present(&self, way: &WayKind) -> bool {
-        self.ways.is_there(way)
     }
 
     /// Reads what the monitor received.
@@ -599,59 +503,6 @@ impl Host {
     pub fn is_quiet(&mut self) -> bool {
         self.reconciler.is_quiet() && self.ways.is_quiet()
     }
-
-    /// Whether an address is on its interface, whoever put it there.
-    pub fn is_present(&self, address: &VirtualAddress) -> bool {
-        let &VirtualAddress { link, ip, prefix_len, .. } = address;
-        let Some(at) = self.links.get(link.index()).and_then(|watched| watched.device) else {
-            return false;
-        };
-        match self.reconciler.find(link, ip, prefix_len) {
-            Some(id) => self.reconciler.entry(id).is_some_and(Entry::is_there),
-            None => {
-                let key = RealKey { ip, prefix_len, peer: None };
-                self.mirror.device(at).is_some_and(|device| device.holds(&key))
-            }
-        }
-    }
-
-    /// What is known of a watched interface; `None` if no such interface exists.
-    pub fn link_facts(&self, link: LinkId) -> Option<LinkFacts> {
-        let ifindex = self.links.get(link.index())?.device?;
-        let device = self.mirror.device(ifindex)?;
-        let mut facts = device.facts(ifindex);
-        if self.is_own_macvlan(link) {
-            // Whether it can carry traffic is the interface's below, which is watched itself.
-            facts.up = device.is_wanted_up();
-        }
-        Some(facts)
-    }
-
-    /// A watched interface as status output shows it; `None` for an id that isn't watched.
-    pub fn link(&self, link: LinkId) -> Option<LinkView<'_>> {
-        let watched = self.links.get(link.index()).filter(|_| link.index() < self.names.len())?;
-        let device = watched.device.and_then(|ifindex| self.mirror.device(ifindex));
-        let here = |id: &&EntryId| self.reconciler.entry(**id).is_some_and(Entry::is_there);
-        let virtual_addresses = self.reconciler.entries_of(link).iter().filter(here).count();
-        Some(LinkView {
-            link,
-            name: self.names.name(link),
-            facts: self.link_facts(link),
-            flags: device.map_or(0, |device| device.flags),
-            addresses: device.map_or(0, |device| device.reals()) + virtual_addresses,
-            virtual_addresses,
-        })
-    }
-
-    /// All watched interfaces, by id.
-    pub fn links(&self) -> impl Iterator<Item = LinkView<'_>> {
-        (0..self.links.len()).filter_map(|number| self.link(LinkId(number as u32)))
-    }
-
-    /// What has been counted so far.
-    pub fn counters(&self) -> HostCounters {
-        self.counters
-    }
 }
 
 /// Events.
@@ -674,16 +525,6 @@ impl Host {
             Content::Broken => self.counters.malformed += 1,
             Content::Answer(_) | Content::Done(_) | Content::Other => {}
         }
-    }
-
-    fn on_way(&mut self, news: &News<'_>, origin: Origin) {
-        if self.ways.is_empty() {
-            return;
-        }
-        let Host { ways, names, links, mirror, facts, .. } = self;
-        let devices = Devices { names, at: |link| device_of(links, link) };
-        let up = |at| mirror.device(at).is_some_and(|device| device.is_wanted_up());
-        ways.heard(news, origin, &devices, up, facts);
     }
 
     fn on_link(&mut self, link: &Link<'_>, source: Source) {

@@ -16,6 +16,7 @@
 //! than that, so they tell nothing. What goes with its interface is told for IPv6 only, and only
 //! when the interface is down already: that is no loss but awaits the interface's return.
 
+mod host;
 mod read;
 mod write;
 
