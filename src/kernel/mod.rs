@@ -806,6 +806,7 @@ impl Host {
         let is_up = |at| mirror.device(at).is_some_and(|device| device.is_wanted_up());
         reconciler.compare(mirror.generation(), is_up, facts);
         mirror.end_dump();
+        self.ways.ask_again();
         self.conversation.dump = Dump::Idle;
         let first = !std::mem::replace(&mut self.synchronised, true);
         self.review_macvlans();

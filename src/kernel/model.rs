@@ -2,6 +2,8 @@
 //! queues. It reads our requests and writes its messages with `netlink-packet-route`, so that the
 //! room's own reader and writer are held against somebody else's.
 
+mod ways;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -89,6 +91,12 @@ pub(super) struct Kernel {
     pub(super) refused: BTreeSet<IpAddr>,
     /// How often somebody else has removed an address, while its interface was up.
     pub(super) foreign_deletions: BTreeMap<IpAddr, usize>,
+    /// Routes and rules.
+    ways: Vec<ways::Held>,
+    /// How often somebody else has deleted each, by its number.
+    pub(super) way_deletions: BTreeMap<u32, usize>,
+    /// What they have deleted.
+    deleted: Vec<ways::Held>,
     command: Queue,
     monitor: Queue,
     dump: Option<RunningDump>,
@@ -137,6 +145,9 @@ impl Kernel {
             promote: false,
             refused: BTreeSet::new(),
             foreign_deletions: BTreeMap::new(),
+            ways: Vec::new(),
+            way_deletions: BTreeMap::new(),
+            deleted: Vec::new(),
             command: Queue::new(command_capacity),
             monitor: Queue::new(monitor_capacity),
             dump: None,
@@ -213,6 +224,9 @@ impl Kernel {
         for address in gone {
             self.tell_address(index, &address, true, Cause::Others);
         }
+        if !up {
+            self.flush_device(index);
+        }
     }
 
     pub(super) fn set_carrier(&mut self, name: &str, running: bool) {
@@ -227,6 +241,8 @@ impl Kernel {
         if let (Some(index), None) = (self.find(from), self.find(to)) {
             self.devices.get_mut(&index).unwrap().name = to.to_owned();
             self.tell_link(index, false);
+            // Not so in the kernel: what leads through it stays.
+            self.flush_device(index);
         }
     }
 
@@ -307,7 +323,9 @@ impl Kernel {
                 }
                 other => panic!("not a request: {other:?}"),
             };
+            let about_way = self.on_way(&request, flags, seq);
             let result = match request {
+                _ if about_way.is_some() => about_way.unwrap(),
                 RouteNetlinkMessage::GetLink(_) => self.start_dump(seq, true),
                 RouteNetlinkMessage::GetAddress(_) => self.start_dump(seq, false),
                 RouteNetlinkMessage::NewAddress(it) => {
@@ -528,6 +546,7 @@ impl Kernel {
         self.generation += 1;
         for address in gone {
             self.tell_address(index, &address, true, cause);
+            self.flush_source(address.ip);
         }
         if let Some(promoted) = promoted {
             self.tell_address(index, &promoted, false, cause);

@@ -11,7 +11,10 @@ use proptest::prelude::*;
 
 use super::model::{Kernel, Received};
 use super::{Fact, Host, Socket, Wish};
-use crate::base::{LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
+use crate::base::{
+    Family, LinkFacts, LinkId, LinkNames, Network, NextHop, Position, Route, Rule, Scope,
+    VirtualAddress, Way, WayKind,
+};
 
 const LINKS: [&str; 2] = ["eth0", "eth1"];
 const OWNERS: u32 = 3;
@@ -35,6 +38,75 @@ fn addresses() -> Vec<VirtualAddress> {
     all
 }
 
+/// Routes and rules, each with its number: a route of each family on each link, one with a source,
+/// one that refuses, and a rule.
+fn ways() -> Vec<(u32, Way)> {
+    let route = |number: u8, link: Option<u32>, six: bool, source: Option<Ipv4Addr>| {
+        let to = match six {
+            false => Network::of(Ipv4Addr::new(10, 20, number, 0).into(), 24),
+            true => {
+                let ip = Ipv6Addr::new(0x2001, 0xdb8, number.into(), 0, 0, 0, 0, 0);
+                Network::of(ip.into(), 48)
+            }
+        };
+        let hop = |link| NextHop { link: Some(LinkId(link)), ..NextHop::default() };
+        let route = Route {
+            kind: if link.is_some() { 1 } else { 6 },
+            to,
+            from: None,
+            source: source.map(IpAddr::V4),
+            table: 254,
+            protocol: 18,
+            scope: 0,
+            tos: 0,
+            metric: six.then_some(1024),
+            hops: link.map(hop).into_iter().collect(),
+            metrics: Box::default(),
+            locked: 0,
+            congestion: None,
+            preference: None,
+            expires: None,
+            ttl_propagate: None,
+            position: Position::First,
+        };
+        (number.into(), Way { what: WayKind::Route(Box::new(route)), tracked: true })
+    };
+    let rule = Rule {
+        family: Family::Ipv4,
+        action: 1,
+        invert: false,
+        from: Some(Network::of(Ipv4Addr::new(10, 0, 0, 0).into(), 8)),
+        to: None,
+        tos: 0,
+        table: 100,
+        preference: Some(7),
+        iif: None,
+        oif: None,
+        mark: None,
+        mask: None,
+        realms: 0,
+        suppress_length: None,
+        suppress_group: None,
+        tunnel: 0,
+        users: None,
+        l3mdev: false,
+        protocol: 18,
+        ip_protocol: 0,
+        source_ports: None,
+        destination_ports: None,
+        goto: None,
+    };
+    vec![
+        route(1, Some(0), false, None),
+        route(2, Some(1), false, None),
+        route(3, Some(0), true, None),
+        route(4, Some(1), true, None),
+        route(5, Some(0), false, Some(Ipv4Addr::new(10, 0, 0, 2))),
+        route(6, None, false, None),
+        (7, Way { what: WayKind::Rule(Box::new(rule)), tracked: true }),
+    ]
+}
+
 /// Addresses that are nobody's wish.
 const REAL: [(Ipv4Addr, u8); 2] =
     [(Ipv4Addr::new(192, 0, 2, 1), 24), (Ipv4Addr::new(10, 0, 0, 200), 24)];
@@ -43,6 +115,10 @@ const REAL: [(Ipv4Addr, u8); 2] =
 enum Act {
     Set(u32, u16),
     Unset(u32, u16),
+    /// Other routes and rules, without and with addresses.
+    Want(u32, u16, u16),
+    ForeignDeleteWay(u32),
+    ForeignAddWay,
     Send(u8),
     ReadCommand(u8),
     ReadMonitor(u8),
@@ -77,6 +153,9 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (owner(), mask()).prop_map(|(owner, mask)| Act::Set(owner, mask)),
         6 => (owner(), mask()).prop_map(|(owner, mask)| Act::Unset(owner, mask)),
+        4 => (owner(), mask(), mask()).prop_map(|(owner, ways, set)| Act::Want(owner, ways, set)),
+        3 => (1..8u32).prop_map(Act::ForeignDeleteWay),
+        2 => Just(Act::ForeignAddWay),
         8 => (1..4u8).prop_map(Act::Send),
         8 => (1..9u8).prop_map(Act::ReadCommand),
         8 => (1..9u8).prop_map(Act::ReadMonitor),
@@ -109,6 +188,11 @@ struct World {
     all: Vec<VirtualAddress>,
     /// What each owner wants.
     wants: BTreeMap<u32, BTreeSet<usize>>,
+    /// The same of routes and rules.
+    wants_ways: BTreeMap<u32, BTreeSet<usize>>,
+    /// Owners some of whose routes and rules were deleted or refused.
+    missing_ways: BTreeSet<u32>,
+    lost_ways: BTreeMap<(u32, u32), usize>,
     /// What the configuration names.
     named: BTreeSet<usize>,
     /// What each owner has to be told yet.
@@ -131,6 +215,9 @@ impl World {
             kernel: Kernel::new(monitor_capacity, command_capacity),
             all: addresses(),
             wants: BTreeMap::new(),
+            wants_ways: BTreeMap::new(),
+            missing_ways: BTreeSet::new(),
+            lost_ways: BTreeMap::new(),
             named: (0..addresses().len()).collect(),
             due: BTreeMap::new(),
             missing: BTreeSet::new(),
@@ -143,6 +230,8 @@ impl World {
             world.kernel.create(name);
         }
         world.host.configure(&world.all);
+        let ways = ways();
+        world.host.configure_ways(ways.iter().map(|(_, way)| way));
         world
     }
 
@@ -167,12 +256,29 @@ impl World {
         self.due.insert(owner, wish);
     }
 
+    fn want_ways(&mut self, owner: u32, mask: u16) {
+        let all = ways();
+        let chosen: BTreeSet<usize> =
+            (0..all.len()).filter(|number| mask >> number & 1 == 1).collect();
+        self.host.want_ways(owner, chosen.iter().map(|&number| &all[number].1));
+        self.wants_ways.insert(owner, chosen);
+    }
+
     fn act(&mut self, act: &Act) {
         trace(format_args!("{act:?}"));
         let away = |link: usize| format!("{}-away", LINKS[link]);
         match *act {
             Act::Set(owner, mask) => self.wish(Wish::Set, owner, mask),
             Act::Unset(owner, mask) => self.wish(Wish::Unset, owner, mask),
+            Act::Want(owner, mask, set) => {
+                self.want_ways(owner, mask);
+                match set & 1 {
+                    0 => self.host.settle_ways(owner),
+                    _ => self.wish(Wish::Set, owner, set >> 1),
+                }
+            }
+            Act::ForeignDeleteWay(number) => self.kernel.foreign_delete_way(number),
+            Act::ForeignAddWay => self.kernel.foreign_add_way(),
             Act::Send(count) => {
                 for _ in 0..count {
                     self.send();
@@ -288,11 +394,14 @@ impl World {
 
     /// Reads and sends until nothing happens any more.
     fn settle(&mut self) {
+        let mut idle = 0;
         for _ in 0..10_000 {
             self.kernel.tell_late();
             let busy = [self.send(), self.read_command(), self.read_monitor()];
             self.note_facts();
-            if busy == [false; 3] {
+            // A fact that has been taken may make something to be sent.
+            idle = if busy == [false; 3] { idle + 1 } else { 0 };
+            if idle == 2 {
                 return;
             }
         }
@@ -336,9 +445,15 @@ impl World {
                 Fact::MacvlanRefused { .. } | Fact::MacvlansRemoved { .. } => {
                     panic!("nobody wants macvlans")
                 }
-                Fact::WayRefused { .. } | Fact::WayLost { .. } | Fact::WaysRemoved { .. } => {
-                    panic!("nobody wants routes")
+                Fact::WayRefused { owner, .. } => self.missing_ways.extend(owner),
+                Fact::WayLost { owner, way } => {
+                    self.missing_ways.insert(owner);
+                    let what = self.host.way(way);
+                    let all = ways();
+                    let number = all.iter().find(|(_, it)| Some(&it.what) == what).unwrap().0;
+                    *self.lost_ways.entry((number, owner)).or_default() += 1;
                 }
+                Fact::WaysRemoved { .. } => panic!("no crash"),
             }
         }
     }
@@ -367,6 +482,7 @@ impl World {
             self.settle();
             assert_eq!(self.due, BTreeMap::new(), "somebody hasn't been told");
         }
+        self.check_ways();
         let wanted: BTreeSet<usize> = self.wants.values().flatten().copied().collect();
         for (number, it) in self.all.iter().enumerate() {
             let there = self.kernel.holds(LINKS[it.link.index()], it.ip, it.prefix_len);
@@ -390,6 +506,46 @@ impl World {
             let clear = self.host.counters().dumps == 1;
             assert!(count <= real || !clear, "{ip} lost {count} times by {owner}, not {real}");
         }
+    }
+
+    fn check_ways(&mut self) {
+        self.missing_ways.clear();
+        for owner in 0..OWNERS {
+            self.host.settle_ways(owner);
+        }
+        self.settle();
+        let wanted: BTreeSet<usize> = self.wants_ways.values().flatten().copied().collect();
+        for (index, (number, way)) in ways().iter().enumerate() {
+            // What leads through an interface that is given another name stays there.
+            let through = way.links().next().map(|link| LINKS[link.index()]);
+            let there = self.kernel.holds_way(*number, through);
+            let source = IpAddr::from([10, 0, 0, 2]);
+            let possible = way.links().all(|link| self.is_up(link))
+                && (*number != 5
+                    || self
+                        .kernel
+                        .devices
+                        .values()
+                        .any(|device| device.addresses.iter().any(|it| it.ip == source)));
+            match wanted.contains(&index) {
+                true => assert_eq!(there, possible, "{number} is wanted"),
+                false => assert!(!there || self.put_back(*number), "{number} is not wanted"),
+            }
+            assert!(self.host.is_way_present(&way.what) == there || self.put_back(*number));
+        }
+        for (&(number, owner), &count) in &self.lost_ways {
+            let real = self.kernel.way_deletions.get(&number).copied().unwrap_or(0);
+            let clear = self.host.counters().overruns + self.host.counters().answers_lost == 0;
+            assert!(
+                count <= real || !clear || number == 5,
+                "{number} lost {count} times by {owner}"
+            );
+        }
+    }
+
+    /// Whether somebody else may have put it there.
+    fn put_back(&self, number: u32) -> bool {
+        self.kernel.way_deletions.contains_key(&number)
     }
 
     fn exists(&self, link: LinkId) -> bool {

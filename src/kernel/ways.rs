@@ -95,8 +95,12 @@ struct Flight {
     seq: u32,
     step: Step,
     echoed: bool,
-    /// Somebody else has deleted it since it was sent, or before.
+    /// It has been deleted since it was sent, or before, not by us.
     removed: bool,
+    /// That was somebody's doing, and not its interface's.
+    by_hand: bool,
+    /// The answer may be lost.
+    lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -446,7 +450,7 @@ impl Ways {
         if flight.step == Step::Add && !refused && flight.removed {
             match flight.echoed {
                 // After it had been made, so this is news.
-                true => self.lose(id, true, facts),
+                true => self.lose(id, flight.by_hand, facts),
                 // Before or after, nobody can tell: once more.
                 false => self.assert(id, None, facts),
             }
@@ -454,18 +458,26 @@ impl Ways {
         refused
     }
 
-    /// The answer to the request in flight may be lost: it is asked for again.
+    /// The answer to the request in flight may be lost. If it is read nonetheless it counts; else
+    /// [`Ways::ask_again`] follows.
     pub(super) fn answer_lost(&mut self, id: WayId) {
-        let Some(object) = self.objects.get_mut(id.index()) else { return };
-        if let Some(flight) = object.flight.take() {
+        if let Some(flight) = self.objects.get_mut(id.index()).and_then(|it| it.flight.as_mut()) {
+            flight.lost = true;
+        }
+    }
+
+    /// All answers that were not lost have been read: what had none is asked for again.
+    pub(super) fn ask_again(&mut self) {
+        for number in 0..self.objects.len() {
+            let object = &mut self.objects[number];
+            let Some(flight) = object.flight.take_if(|flight| flight.lost) else { continue };
             self.in_flight -= 1;
+            // If nobody wants it any more it has to go, be it there or not.
             match flight.step {
-                Step::Add => object.assert = true,
+                Step::Add => (object.assert, object.ours) = (true, true),
                 Step::Delete => object.ours = !object.leftover,
             }
-            // If nobody wants it any more it has to go, be it there or not.
-            object.ours |= flight.step == Step::Add;
-            self.review(id);
+            self.review(WayId(number as u32));
         }
     }
 
@@ -518,6 +530,7 @@ impl Ways {
         let object = &mut self.objects[id.index()];
         if let Some(flight) = &mut object.flight {
             flight.removed = true;
+            flight.by_hand |= up;
             return;
         }
         if object.echo.is_some() || !object.there {
@@ -668,7 +681,8 @@ impl Object {
     }
 
     fn sent(&mut self, step: Step, seq: u32) {
-        self.flight = Some(Flight { seq, step, echoed: false, removed: false });
+        self.flight =
+            Some(Flight { seq, step, echoed: false, removed: false, by_hand: false, lost: false });
         (self.echo, self.unsure) = (None, false);
     }
 
