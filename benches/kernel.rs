@@ -90,6 +90,7 @@ fn virtual_address(router: u32) -> VirtualAddress {
         broadcast: None,
         label: None,
         scope: Scope::GLOBAL,
+        options: None,
     }
 }
 

@@ -174,6 +174,7 @@ fn router(name: &str, link: u32, vrid: u8) -> RouterParams {
             broadcast: None,
             label: None,
             scope: Scope::GLOBAL,
+            options: None,
         }]
         .into(),
         garp: GarpParams::default(),

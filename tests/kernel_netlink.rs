@@ -224,6 +224,7 @@ fn virtual_address(ip: impl Into<IpAddr>, prefix_len: u8) -> VirtualAddress {
         broadcast: None,
         label: None,
         scope: Scope::GLOBAL,
+        options: None,
     }
 }
 

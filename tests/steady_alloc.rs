@@ -202,6 +202,7 @@ fn params(vrid: u8) -> RouterParams {
             broadcast: None,
             label: None,
             scope: Scope::GLOBAL,
+            options: None,
         }]),
         garp: GarpParams { refresh: Span::from_secs(1), ..GarpParams::default() },
         conduct: Conduct::default(),

@@ -54,6 +54,7 @@ fn params(router: usize, routers: usize) -> RouterParams {
             broadcast: None,
             label: None,
             scope: Scope::GLOBAL,
+            options: None,
         }]),
         garp: GarpParams::default(),
         conduct: Conduct::default(),

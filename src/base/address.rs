@@ -45,6 +45,29 @@ pub struct VirtualAddress {
     pub label: Option<Label>,
     /// Its scope.
     pub scope: Scope,
+    /// What few addresses have.
+    pub options: Option<Box<AddressOptions>>,
+}
+
+/// Options that few addresses have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AddressOptions {
+    /// The other end of a point-to-point link; the prefix length is that one's then.
+    pub peer: Option<IpAddr>,
+    /// Whether the kernel looks for duplicates of it (IPv6).
+    pub detect_duplicates: bool,
+    /// For how many seconds it may be chosen as a source; `u32::MAX` for ever, `None` if nothing
+    /// is said.
+    pub preferred: Option<u32>,
+    /// Further flags, `IFA_F_…`.
+    pub flags: u32,
+}
+
+impl VirtualAddress {
+    /// The other end of a point-to-point link, if it is on one.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.options.as_ref()?.peer
+    }
 }
 
 impl Mac {

@@ -12,7 +12,7 @@ mod macvlan;
 mod time;
 mod way;
 
-pub use address::{Family, Label, Mac, Scope, VirtualAddress};
+pub use address::{AddressOptions, Family, Label, Mac, Scope, VirtualAddress};
 pub use facts::{LinkChange, LinkFacts, LinkLocal};
 pub use histogram::{Bucket, Histogram};
 pub use ids::{IfIndex, LinkId, LinkNames, RouterId, Vrid};

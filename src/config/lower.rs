@@ -14,7 +14,9 @@ use super::keywords::{
 use super::model::{Datum, Entry, Section};
 use super::ways::{FIRST_PREFERENCE, Reading};
 use super::{Configuration, Statics, conduct, settings};
-use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid, Way};
+use crate::base::{
+    AddressOptions, Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid, Way,
+};
 use crate::vrrp::{Extras, GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 use crate::wire::Version;
 use vmac::{Vmac, Vmacs};
@@ -230,7 +232,14 @@ fn address(entry: &Entry, link: LinkId) -> Option<VirtualAddress> {
     let Some(Datum::Prefix(ip, length)) = entry.subject().map(|item| &item.datum) else {
         return None;
     };
-    let prefix_len = length.unwrap_or(if ip.is_ipv4() { 32 } else { 128 });
+    let longest = if ip.is_ipv4() { 32 } else { 128 };
+    let (peer, peer_len) = match entry.get(addr::PEER).and_then(|setting| setting.datum()) {
+        Some(Datum::Prefix(peer, length)) if peer.is_ipv4() == ip.is_ipv4() => {
+            (Some(*peer).filter(|peer| peer != ip), Some(length.unwrap_or(longest)))
+        }
+        _ => (None, None),
+    };
+    let prefix_len = peer_len.or(*length).unwrap_or(longest);
     let label = entry.get(addr::LABEL).and_then(|setting| setting.text());
     let scope = entry.get(addr::SCOPE).and_then(|setting| setting.text());
     Some(VirtualAddress {
@@ -240,7 +249,27 @@ fn address(entry: &Entry, link: LinkId) -> Option<VirtualAddress> {
         broadcast: broadcast(entry, *ip, prefix_len),
         label: label.and_then(|label| Label::from(label).ok()),
         scope: scope.map_or(Scope::GLOBAL, scope_of),
+        options: options(entry, peer, ip.is_ipv6()),
     })
+}
+
+/// What few addresses have.
+fn options(entry: &Entry, peer: Option<IpAddr>, is_ipv6: bool) -> Option<Box<AddressOptions>> {
+    const BOTH: [(Key, u32); 2] = [(addr::NOPREFIXROUTE, 0x200), (addr::AUTOJOIN, 0x400)];
+    const IPV6: [(Key, u32); 2] = [(addr::HOME, 0x10), (addr::MNGTMPADDR, 0x100)];
+    let ipv6 = IPV6.iter().filter(|_| is_ipv6);
+    let given = BOTH.iter().chain(ipv6).filter(|(key, _)| entry.get(*key).is_some());
+    let preferred = entry.get(addr::PREFERRED_LFT).map(|setting| match setting.datum() {
+        Some(Datum::Int(seconds)) => u32::try_from(*seconds).unwrap_or(u32::MAX),
+        _ => u32::MAX,
+    });
+    let options = AddressOptions {
+        peer,
+        detect_duplicates: entry.get(addr::NODAD).is_some() && is_ipv6,
+        preferred,
+        flags: given.fold(0, |flags, (_, flag)| flags | flag),
+    };
+    (options != AddressOptions::default()).then(|| Box::new(options))
 }
 
 /// Whether its addresses take traffic: unless `no_accept` or strictness forbids it (with VRRPv3,

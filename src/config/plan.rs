@@ -184,6 +184,7 @@ mod tests {
                 broadcast: None,
                 label: None,
                 scope: Scope::GLOBAL,
+                options: None,
             }]),
             garp: GarpParams::default(),
             conduct: Conduct::default(),

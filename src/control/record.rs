@@ -103,6 +103,9 @@ pub struct ShowRecord {
     pub preempt_waiting_since: Option<WallTime>,
     /// Whether all its addresses are on the host, so that they may be announced; only in MASTER.
     pub addresses_set: Option<bool>,
+    /// Its routes and policy rules, in the words of `ip(8)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<String>,
     /// Interfaces that must be up besides its own.
     pub tracked_interfaces: Vec<String>,
     /// How its v2 adverts are authenticated: `none`, `password` or `header`.
@@ -131,6 +134,9 @@ pub struct AddressRecord {
     /// Its label, if one is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Whether it is one that adverts don't list.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub excluded: bool,
     /// Its scope as `rtnetlink(7)` numbers it; 0, the usual one, is left out.
     #[serde(default, skip_serializing_if = "is_global")]
     pub scope: u8,
@@ -300,6 +306,10 @@ pub enum StateWord {
     Master,
     /// Can't run.
     Fault,
+}
+
+fn is_not(is: &bool) -> bool {
+    !is
 }
 
 fn is_global(scope: &u8) -> bool {

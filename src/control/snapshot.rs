@@ -8,7 +8,7 @@ use super::words::{cause_event, cause_words, fault_words, link_name};
 use super::{View, WallTime};
 use crate::base::{Family, Histogram, Instant, Span, VirtualAddress};
 use crate::vrrp::params::{active_down_interval, skew_time};
-use crate::vrrp::{GarpParams, Preempt, RouterView, State};
+use crate::vrrp::{GarpParams, Preempt, RouterParams, RouterView, State};
 use crate::wire::{Authentication, ChecksumForm, Version};
 
 impl View<'_> {
@@ -44,7 +44,7 @@ impl View<'_> {
             last_advert: router.last_advert.map(|at| self.wall(at)),
             last_advert_seconds: router.last_advert.map(|at| self.ago(at)),
             interval_seconds: params.interval.span().as_secs_f64(),
-            addresses: params.addresses.iter().map(|address| self.address(address)).collect(),
+            addresses: self.addresses(params),
         }
     }
 
@@ -84,6 +84,10 @@ impl View<'_> {
             preempt_delay_seconds,
             preempt_waiting_since: preempt_since.map(|at| self.wall(at)),
             addresses_set,
+            routes: {
+                let ways = params.extras.ways.iter();
+                ways.map(|way| way.what.describe(self.names).to_string()).collect()
+            },
             tracked_interfaces: params
                 .tracked_links
                 .iter()
@@ -149,9 +153,16 @@ impl View<'_> {
         }
     }
 
-    fn address(&self, address: &VirtualAddress) -> AddressRecord {
+    fn addresses(&self, params: &RouterParams) -> Vec<AddressRecord> {
+        let listed = params.listed().len();
+        let all = params.addresses.iter().enumerate();
+        all.map(|(number, address)| self.address(address, number >= listed)).collect()
+    }
+
+    fn address(&self, address: &VirtualAddress, excluded: bool) -> AddressRecord {
         AddressRecord {
             address: address.to_string(),
+            excluded,
             interface: link_name(address.link, self.names).into(),
             broadcast: address.broadcast,
             label: address.label.map(|label| label.as_str().into()),

@@ -812,6 +812,7 @@ mod tests {
             broadcast: None,
             label: None,
             scope: Scope::GLOBAL,
+            options: None,
         };
         // Two virtual routers that share it.
         let (one, other) = ([address(1), address(2)], [address(3)]);

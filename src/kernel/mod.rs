@@ -855,7 +855,7 @@ impl Host {
             return;
         };
         let VirtualAddress { link, ip, prefix_len, .. } = entry.address;
-        let key = RealKey { ip, prefix_len, peer: None };
+        let key = RealKey { ip, prefix_len, peer: entry.address.peer() };
         let marks = match self.is_static(Some(link), ip, prefix_len) {
             true => self.mirror.real_marks(at, &key),
             false => self.mirror.take_real(at, &key),
@@ -878,13 +878,13 @@ impl Host {
     /// The entries that a message about an address is about, if it is about a virtual one: the one
     /// of the interface's link, and one that was put there when it had another name.
     fn virtual_entries(&self, address: &Address, link: Option<LinkId>) -> [Option<EntryId>; 2] {
-        if address.peer.is_some() {
-            return [None; 2];
-        }
-        let &Address { ifindex, ip, prefix_len, .. } = address;
+        let &Address { ifindex, ip, prefix_len, peer, .. } = address;
+        let same_peer = |id: &EntryId| {
+            self.reconciler.entry(*id).is_some_and(|entry| entry.address.peer() == peer)
+        };
         [
-            link.and_then(|link| self.reconciler.find(link, ip, prefix_len)),
-            self.reconciler.find_orphan(ifindex, ip, prefix_len),
+            link.and_then(|link| self.reconciler.find(link, ip, prefix_len)).filter(same_peer),
+            self.reconciler.find_orphan(ifindex, ip, prefix_len).filter(same_peer),
         ]
     }
 
@@ -984,7 +984,7 @@ fn as_real(address: &VirtualAddress, at: IfIndex) -> Address {
         ifindex: at,
         ip: address.ip,
         prefix_len: address.prefix_len,
-        peer: None,
+        peer: address.peer(),
         scope: match address.ip {
             IpAddr::V4(_) => address.scope,
             IpAddr::V6(_) => Scope::GLOBAL,

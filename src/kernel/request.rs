@@ -47,9 +47,6 @@ const IFF_UP: u32 = libc::IFF_UP as u32;
 /// Leaves out the statistics, which are most of a link's kilobyte.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
-/// `struct ifa_cacheinfo`: preferred, valid, made, changed; the latter two are the kernel's to say.
-const NEVER_A_SOURCE: [u32; 4] = [0, u32::MAX, 0, 0];
-
 /// Writes requests one behind the other.
 #[derive(Debug)]
 pub(super) struct Writer<'a> {
@@ -104,12 +101,19 @@ impl<'a> Writer<'a> {
                     self.attribute(libc::IFA_LABEL, &[label.as_bytes(), &[0]]);
                 }
             }
-            IpAddr::V6(_) => {
-                self.attribute(libc::IFA_FLAGS, &[&libc::IFA_F_NODAD.to_ne_bytes()]);
-                if address.prefix_len == 128 {
-                    self.attribute(libc::IFA_CACHEINFO, &[NEVER_A_SOURCE.as_bytes()]);
-                }
-            }
+            IpAddr::V6(_) => {}
+        }
+        let options = address.options.as_deref().copied().unwrap_or_default();
+        let is_ipv6 = address.ip.is_ipv6();
+        let nodad = if is_ipv6 && !options.detect_duplicates { libc::IFA_F_NODAD } else { 0 };
+        if options.flags | nodad != 0 {
+            self.attribute(libc::IFA_FLAGS, &[&(options.flags | nodad).to_ne_bytes()]);
+        }
+        let default = (is_ipv6 && address.prefix_len == 128).then_some(0);
+        if let Some(preferred) = options.preferred.or(default) {
+            // `struct ifa_cacheinfo`: preferred, valid, made, changed; the latter two are the
+            // kernel's to say.
+            self.attribute(libc::IFA_CACHEINFO, &[[preferred, u32::MAX, 0, 0].as_bytes()]);
         }
         self.attribute(IFA_PROTO, &[&[OURS]]);
         self.end();
@@ -231,8 +235,9 @@ impl<'a> Writer<'a> {
             index: at.0,
         };
         self.put(header.as_bytes());
-        for kind in [libc::IFA_LOCAL, libc::IFA_ADDRESS] {
-            match address.ip {
+        let ends = [address.ip, address.peer().unwrap_or(address.ip)];
+        for (kind, ip) in [libc::IFA_LOCAL, libc::IFA_ADDRESS].into_iter().zip(ends) {
+            match ip {
                 IpAddr::V4(ip) => self.attribute(kind, &[&ip.octets()]),
                 IpAddr::V6(ip) => self.attribute(kind, &[&ip.octets()]),
             }
@@ -341,6 +346,7 @@ mod tests {
             broadcast: None,
             label: None,
             scope: Scope::GLOBAL,
+            options: None,
         }
     }
 

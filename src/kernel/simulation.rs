@@ -30,6 +30,7 @@ fn addresses() -> Vec<VirtualAddress> {
             broadcast: None,
             label: None,
             scope: Scope::GLOBAL,
+            options: None,
         };
         all.extend((1..=3).map(|n| address(Ipv4Addr::new(10, link, 0, n).into(), 24)));
         all.push(address(Ipv4Addr::new(10, link, 9, 9).into(), 32));

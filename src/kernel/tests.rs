@@ -93,6 +93,7 @@ fn address(last: u8) -> VirtualAddress {
         broadcast: None,
         label: None,
         scope: Scope::GLOBAL,
+        options: None,
     }
 }
 

@@ -56,7 +56,7 @@ impl Host {
         match self.reconciler.find(link, ip, prefix_len) {
             Some(id) => self.reconciler.entry(id).is_some_and(Entry::is_there),
             None => {
-                let key = RealKey { ip, prefix_len, peer: None };
+                let key = RealKey { ip, prefix_len, peer: address.peer() };
                 self.mirror.device(at).is_some_and(|device| device.holds(&key))
             }
         }

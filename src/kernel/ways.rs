@@ -710,3 +710,6 @@ impl WayId {
         self.0 as usize
     }
 }
+
+#[cfg(test)]
+mod tests;

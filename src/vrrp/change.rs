@@ -60,7 +60,8 @@ impl AddressChange {
             return AddressChange::default();
         }
         let same_place = |one: &VirtualAddress, other: &VirtualAddress| {
-            (one.ip, one.link, one.prefix_len) == (other.ip, other.link, other.prefix_len)
+            (one.ip, one.link, one.prefix_len, one.peer())
+                == (other.ip, other.link, other.prefix_len, other.peer())
         };
         let leaves =
             |address: &&VirtualAddress| !new.iter().any(|other| same_place(address, other));
@@ -85,6 +86,7 @@ mod tests {
             broadcast: None,
             label: None,
             scope: Scope::GLOBAL,
+            options: None,
         }
     }
 

@@ -161,6 +161,7 @@ pub fn params() -> RouterParams {
             broadcast: None,
             label: None,
             scope: Scope::GLOBAL,
+            options: None,
         }]),
         garp: GarpParams { delay: Span::ZERO, ..GarpParams::default() },
         conduct: Conduct::default(),

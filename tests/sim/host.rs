@@ -606,6 +606,7 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
         broadcast: None,
         label: None,
         scope: Scope::GLOBAL,
+        options: None,
     };
     RouterParams {
         name: format!("VI_{n}").into(),

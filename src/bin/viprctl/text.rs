@@ -258,6 +258,11 @@ fn write_show(out: &mut impl Write, router: &ShowRecord) -> Result<(), Failure> 
         line(title, full_address(address))?;
         title = "";
     }
+    let mut title = "Routes and rules";
+    for route in &router.routes {
+        line(title, clean(route))?;
+        title = "";
+    }
     if let Some(set) = router.addresses_set {
         line("", if set { "all on the host" } else { "being added to the host" }.into())?;
     }
@@ -373,6 +378,9 @@ fn full_address(address: &AddressRecord) -> String {
     if address.scope != 0 {
         words += &format!(" scope {}", address.scope);
     }
+    if address.excluded {
+        words += " (excluded)";
+    }
     clean(&words)
 }
 
@@ -480,6 +488,7 @@ mod tests {
             interface: interface.into(),
             broadcast: None,
             label: None,
+            excluded: false,
             scope: 0,
         };
         let of = |list: &[AddressRecord]| addresses(list, "eth0");
