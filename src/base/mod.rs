@@ -13,5 +13,5 @@ mod time;
 pub use address::{Label, Mac, Scope, VirtualAddress};
 pub use facts::{LinkChange, LinkFacts};
 pub use histogram::{Bucket, Histogram};
-pub use ids::{IfIndex, LinkId, LinkNames, RouterId, Vrid};
+pub use ids::{GroupId, IfIndex, LinkId, LinkNames, RouterId, TrackId, Vrid};
 pub use time::{Centis, Instant, Span};

@@ -44,6 +44,7 @@ impl Lowering<'_> {
             interval: router.interval().1,
             preempt: preempt(router),
             tracked_links: self.tracked_links(section),
+            tracking: crate::vrrp::Tracking::default(),
             addresses: self.addresses(router, link),
             garp: self.garp(section),
         })

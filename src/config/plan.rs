@@ -149,6 +149,7 @@ mod tests {
             interval: Centis::DEFAULT,
             preempt: Preempt::Never,
             tracked_links: Box::default(),
+            tracking: crate::vrrp::Tracking::default(),
             addresses: Box::new([VirtualAddress {
                 ip: [10, 0, link as u8, vrid].into(),
                 prefix_len: 24,

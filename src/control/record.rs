@@ -126,7 +126,8 @@ pub struct AddressRecord {
 pub struct CauseRecord {
     /// For programs: `startup`, `shutdown`, `interface-absent`, `interface-down`,
     /// `no-primary-ip-address`, `interface-not-ethernet`, `fault-ended`, `master-timeout`,
-    /// `master-resigned`, `outranked`, `address-lost`.
+    /// `master-resigned`, `outranked`, `address-lost`, `tracked-fault`, `tracked-unknown`,
+    /// `sync-group-fault`, `sync-group`.
     pub event: String,
     /// For people: a clause that follows "because".
     pub words: String,

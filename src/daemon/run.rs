@@ -387,8 +387,15 @@ impl Daemon {
                     self.join(link, self.frames.facts(link));
                 }
                 Action::Entered { router, from, to, cause } => {
+                    let params = self.engine.view(router).params;
+                    words::entered(params, &self.names, (from, to), cause);
+                }
+                Action::Reprioritised { router, from, to } => {
                     let name = &self.engine.view(router).params.name;
-                    words::entered(name, &self.names, (from, to), cause);
+                    info!("VRRP_Instance({name}) Changing effective priority from {from} to {to}");
+                }
+                Action::GroupEntered { group, from: _, to } => {
+                    words::group_entered(self.engine.group(group).name, to);
                 }
                 Action::Notice { router, notice } => {
                     words::notice(now, &mut self.limiter, &self.engine, router, &notice);

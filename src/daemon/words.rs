@@ -8,7 +8,7 @@ use log::{debug, info, warn};
 
 use crate::base::{Instant, LinkNames, RouterId, Span};
 use crate::control::fault_words;
-use crate::vrrp::{Cause, Engine, Notice, StateName};
+use crate::vrrp::{Cause, Engine, Notice, RouterParams, StateName};
 
 /// A line about the same router and the same cause is written once in this time.
 const QUIET: Span = Span::from_secs(60);
@@ -52,11 +52,12 @@ pub(super) fn count(number: usize, what: &str) -> String {
 
 /// A router has entered a state.
 pub(super) fn entered(
-    name: &str,
+    params: &RouterParams,
     names: &LinkNames,
     (from, to): (StateName, StateName),
     cause: Cause,
 ) {
+    let name = &params.name;
     match to {
         StateName::Master => {
             info!("VRRP_Instance({name}) Transition to MASTER STATE");
@@ -78,7 +79,10 @@ pub(super) fn entered(
     }
     match cause {
         Cause::Fault(fault) => {
-            info!("VRRP_Instance({name}) can not run: {}", fault_words(fault, names));
+            info!(
+                "VRRP_Instance({name}) can not run: {}",
+                fault_words(fault, names, &params.tracking)
+            );
         }
         Cause::Outranked { by, priority } => {
             info!("VRRP_Instance({name}) {by} is master with priority {priority}");
@@ -90,7 +94,20 @@ pub(super) fn entered(
             debug!("VRRP_Instance({name}) no advert arrived in time");
         }
         Cause::ActiveLeft => debug!("VRRP_Instance({name}) the master left, nobody else took over"),
+        Cause::Group => {
+            debug!("VRRP_Instance({name}) follows the others of its sync group");
+        }
         Cause::Startup | Cause::Shutdown | Cause::FaultEnded | Cause::ActiveTimeout => {}
+    }
+}
+
+/// A sync group has entered a state, and with it its members.
+pub(super) fn group_entered(name: &str, to: StateName) {
+    match to {
+        StateName::Master | StateName::Backup | StateName::Fault => {
+            info!("VRRP_Group({name}) Syncing instances to {} state", to.as_str());
+        }
+        StateName::Init => debug!("VRRP_Group({name}) stopping"),
     }
 }
 

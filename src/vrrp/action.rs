@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::router::{Fault, StateName};
-use crate::base::{Centis, RouterId};
+use crate::base::{Centis, GroupId, RouterId};
 
 /// A wish of one virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,24 @@ pub enum Action {
         /// Why.
         cause: Cause,
     },
+    /// Its effective priority is another.
+    Reprioritised {
+        /// Whose.
+        router: RouterId,
+        /// What it was.
+        from: u8,
+        /// What it is.
+        to: u8,
+    },
+    /// A sync group, and with it all its members, is in another state now.
+    GroupEntered {
+        /// Which.
+        group: GroupId,
+        /// Where it was.
+        from: StateName,
+        /// Where it is.
+        to: StateName,
+    },
     /// Something about it that an operator may want to read.
     Notice {
         /// Which.
@@ -108,6 +126,8 @@ pub enum Cause {
     },
     /// Someone took one of its addresses off the host.
     AddressLost,
+    /// Another member of its sync group moved.
+    Group,
 }
 
 /// Something worth a line in the log that changes no state. Whoever writes it limits its rate.

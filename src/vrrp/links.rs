@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::net::Ipv4Addr;
 
 use super::router::Fault;
+use super::tracking::Standing;
 use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, RouterId, Vrid};
 
 /// All interfaces that the configuration names.
@@ -119,6 +120,14 @@ impl Links {
         self.links[link.index()].facts?.primary_ipv4
     }
 
+    /// How an interface that is tracked is.
+    pub(super) fn standing(&self, link: LinkId) -> Standing {
+        match self.links[link.index()].facts {
+            Some(facts) if facts.up => Standing::Good,
+            _ => Standing::Bad,
+        }
+    }
+
     /// Whether an advert can be framed for `link` and sent there.
     pub(super) fn can_send(&self, link: LinkId) -> bool {
         self.links[link.index()].facts.is_some_and(|facts| facts.up && facts.mac.is_some())
@@ -126,10 +135,17 @@ impl Links {
 
     /// What keeps a router from running whose own interface is `own` and that depends on `others`
     /// too: the first cause in that order.
-    pub(super) fn fault(&self, own: LinkId, others: &[LinkId]) -> Option<Fault> {
+    /// Unless `own_must_be_up`, its own interface only has to be there.
+    pub(super) fn fault(
+        &self,
+        own: LinkId,
+        others: &[LinkId],
+        own_must_be_up: bool,
+    ) -> Option<Fault> {
         for &link in std::iter::once(&own).chain(others) {
             match self.links[link.index()].facts {
                 None => return Some(Fault::LinkAbsent(link)),
+                Some(_) if link == own && !own_must_be_up => {}
                 Some(facts) if !facts.up => return Some(Fault::LinkDown(link)),
                 Some(_) => {}
             }

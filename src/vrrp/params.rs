@@ -1,5 +1,6 @@
 //! What a virtual router is configured to be (RFC 9568 section 6.1), and the times that follow.
 
+use super::tracking::Tracking;
 use crate::base::{Centis, LinkId, Span, VirtualAddress, Vrid};
 use crate::wire::{ChecksumForm, Version};
 
@@ -24,6 +25,8 @@ pub struct RouterParams {
     pub preempt: Preempt,
     /// Interfaces that must be up besides its own (`track_interface` without weight).
     pub tracked_links: Box<[LinkId]>,
+    /// What else it depends on, and its sync group.
+    pub tracking: Tracking,
     /// The addresses it carries, in the order in which adverts list them.
     pub addresses: Box<[VirtualAddress]>,
     /// How it announces its addresses.

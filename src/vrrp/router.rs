@@ -34,6 +34,8 @@ pub struct Backup {
     pub preempt_since: Option<Instant>,
     /// Whether the Active has said that it leaves, and nobody has been heard since.
     pub active_left: bool,
+    /// Whether it could be Active, and waits for the others of its sync group.
+    pub waiting: bool,
 }
 
 /// What an Active knows.
@@ -76,6 +78,12 @@ pub enum Fault {
     NoPrimaryAddress(LinkId),
     /// Its own interface is not Ethernet, so adverts can't be framed for it.
     NotEthernet(LinkId),
+    /// Something that it tracks, by its place in `Tracking::tracks`, is not as it must be.
+    Tracked(u16),
+    /// Nothing is known yet of something that it tracks.
+    Awaited(u16),
+    /// Another member of its sync group can't run.
+    Group,
 }
 
 /// A state's name, as logs, JSON and notifications have it.
@@ -160,6 +168,7 @@ impl Router {
             down_interval: self.down_interval(self.interval),
             preempt_since: None,
             active_left: false,
+            waiting: false,
         }
     }
 

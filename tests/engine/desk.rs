@@ -148,6 +148,7 @@ pub fn params() -> RouterParams {
         interval: Centis::DEFAULT,
         preempt: Preempt::After(Span::ZERO),
         tracked_links: Box::default(),
+        tracking: viprd::vrrp::Tracking::default(),
         addresses: Box::new([VirtualAddress {
             ip: VIRTUAL.into(),
             prefix_len: 24,

@@ -7,6 +7,7 @@ mod changes;
 mod desk;
 mod faults;
 mod garps;
+mod groups;
 mod latency;
 mod packets;
 mod seed;
