@@ -5,35 +5,45 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::Facts;
-use super::keywords::{Key, address as addr, global, instance, tracking::interface as tracked};
+use super::keywords::{Key, address as addr, global, instance};
 use super::model::{Datum, Entry, Section};
-use super::{Configuration, settings};
+use super::track::Trackers;
+use super::{Configuration, notify, settings};
 use crate::base::{Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
 use crate::vrrp::{GarpParams, Preempt, RouterParams};
 use crate::wire::ChecksumForm;
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
-pub(super) fn lower(model: &Section, globals: &Section, routers: &[Facts<'_>]) -> Configuration {
-    let mut lowering = Lowering { globals, links: LinkNames::default() };
+pub(super) fn lower<'m>(
+    model: &'m Section,
+    globals: &'m Section,
+    routers: &[Facts<'m>],
+) -> Configuration {
+    let links = LinkNames::default();
+    let mut lowering = Lowering { globals, links, trackers: Trackers::new(model) };
     let global = settings::settings(model, globals);
+    let notifications = notify::notifications(model, globals, routers);
     let routers = routers.iter().filter_map(|router| lowering.router(router)).collect();
-    Configuration { global, links: lowering.links, routers }
+    let trackers = lowering.trackers.into_found();
+    Configuration { global, links: lowering.links, routers, trackers, notifications }
 }
 
 struct Lowering<'m> {
     globals: &'m Section,
     links: LinkNames,
+    trackers: Trackers<'m>,
 }
 
-impl Lowering<'_> {
+impl<'m> Lowering<'m> {
     /// A virtual router; `None` if it lacks what it needs, which the checks have told.
-    fn router(&mut self, router: &Facts<'_>) -> Option<RouterParams> {
+    fn router(&mut self, router: &Facts<'m>) -> Option<RouterParams> {
         // Not spoken yet: as a multicast router of IPv4 it would be something else.
         if router.is_v6 || router.unicast {
             return None;
         }
         let link = self.links.intern(router.interface?);
         let section = router.section;
+        let (tracked_links, tracking) = self.trackers.tracking(router, &mut self.links);
         Some(RouterParams {
             name: router.name().into(),
             link,
@@ -43,25 +53,11 @@ impl Lowering<'_> {
             priority: router.priority,
             interval: router.interval().1,
             preempt: preempt(router),
-            tracked_links: self.tracked_links(section),
-            tracking: crate::vrrp::Tracking::default(),
+            tracked_links,
+            tracking,
             addresses: self.addresses(router, link),
             garp: self.garp(section),
         })
-    }
-
-    fn tracked_links(&mut self, section: &Section) -> Box<[LinkId]> {
-        let mut links = Vec::new();
-        for entry in section.lines(instance::TRACK_INTERFACE) {
-            let weight = entry.get(tracked::WEIGHT).and_then(|setting| setting.int());
-            if let (Some(name), None | Some(0)) = (entry.name(), weight) {
-                let link = self.links.intern(name);
-                if !links.contains(&link) {
-                    links.push(link);
-                }
-            }
-        }
-        links.into()
     }
 
     fn addresses(&mut self, router: &Facts<'_>, link: LinkId) -> Box<[VirtualAddress]> {

@@ -15,6 +15,7 @@ pub mod keywords;
 mod lex;
 mod lower;
 pub mod model;
+mod notify;
 pub mod plan;
 mod print;
 mod read;
@@ -22,6 +23,7 @@ mod render;
 mod settings;
 pub mod source;
 mod suggest;
+mod track;
 mod tree;
 mod value;
 mod words;
@@ -29,9 +31,12 @@ mod words;
 use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
+pub use notify::{Notifications, Notify};
 pub use print::{print, vocabulary};
 pub use settings::{Buffers, Fifo, FileSettings, Global, Process, ScriptSettings};
 pub use source::{Files, MemoryFiles, OsFiles};
+
+pub use track::{Script, TrackFile, TrackNames, Tracker, TrackerKind};
 
 use crate::base::LinkNames;
 use crate::vrrp::RouterParams;
@@ -101,6 +106,10 @@ pub struct Configuration {
     pub links: LinkNames,
     /// The virtual routers, in the order of the file.
     pub routers: Vec<RouterParams>,
+    /// Scripts and files that they track.
+    pub trackers: Vec<Tracker>,
+    /// What is run when they change.
+    pub notifications: Notifications,
 }
 
 /// Reads a configuration file and everything that it includes.

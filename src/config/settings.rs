@@ -76,6 +76,8 @@ pub struct ScriptSettings {
     pub user: Option<String>,
     /// The group that runs scripts, if not the user's.
     pub group: Option<String>,
+    /// Whether scripts get all groups of their user.
+    pub supplementary_groups: bool,
     /// Run before the daemon begins its work.
     pub startup: Option<Command>,
     /// Run after the daemon has stopped its work.
@@ -170,6 +172,7 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             security: globals.is_set(global::ENABLE_SCRIPT_SECURITY),
             user: text(global::SCRIPT_USER),
             group: nth_text(globals, global::SCRIPT_USER, 1),
+            supplementary_groups: globals.is_set(global::SET_SUPPLEMENTARY_GROUPS),
             startup: globals.command(global::STARTUP_SCRIPT).cloned(),
             shutdown: globals.command(global::SHUTDOWN_SCRIPT).cloned(),
             fifos: fifos(globals),

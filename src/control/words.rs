@@ -33,6 +33,7 @@ pub fn fault_words(fault: Fault, names: &LinkNames, tracking: &Tracking) -> Stri
             Some(group) => format!("another member of sync group {group} can not run"),
             None => "another member of its sync group can not run".into(),
         },
+        Fault::GroupAwaited => "another member of its sync group awaits first results".into(),
         Fault::LinkAbsent(link) => format!("there is no interface {}", link_name(link, names)),
         Fault::LinkDown(link) => format!("interface {} is down", link_name(link, names)),
         Fault::NoPrimaryAddress(link) => {
@@ -83,7 +84,7 @@ pub(super) fn cause_event(cause: Cause) -> &'static str {
         Cause::Fault(Fault::NoPrimaryAddress(_)) => "no-primary-ip-address",
         Cause::Fault(Fault::NotEthernet(_)) => "interface-not-ethernet",
         Cause::Fault(Fault::Tracked(_)) => "tracked-fault",
-        Cause::Fault(Fault::Awaited(_)) => "tracked-unknown",
+        Cause::Fault(Fault::Awaited(_) | Fault::GroupAwaited) => "tracked-unknown",
         Cause::Fault(Fault::Group) => "sync-group-fault",
         Cause::Group => "sync-group",
         Cause::FaultEnded => "fault-ended",

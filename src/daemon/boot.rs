@@ -15,13 +15,15 @@ use super::clients::Clients;
 use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::manners;
+use super::programs::Programs;
 use super::pulse::Pulse;
 use super::reload::Reload;
 use super::run::Daemon;
+use super::scripts::Scripts;
 use super::signals;
 use super::words::{Limiter, count};
 use crate::base::Instant;
-use crate::config::{self, Configuration, Loaded};
+use crate::config::{self, Configuration, Loaded, TrackNames, plan};
 use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
@@ -233,7 +235,11 @@ fn start(
         Backend::Uring | Backend::Auto => "io_uring",
     };
     let sockets = Sockets::open(arguments)?;
-    let Configuration { links: names, routers, global } = configuration;
+    let mut configuration = configuration;
+    let mut track_names = TrackNames::default();
+    plan::adopt_trackers(&mut configuration, &mut track_names);
+    let programs = Programs::prepare(&configuration);
+    let Configuration { links: names, routers, global, trackers, .. } = configuration;
     if routers.is_empty() {
         warn!("the configuration has no virtual router: there is nothing to do");
     }
@@ -254,6 +260,8 @@ fn start(
         limiter: Limiter::default(),
         pulse: Pulse::new(clock::now(), &global.process),
         reload: Reload::new(file, options, global),
+        scripts: Scripts::new(clock::now(), &trackers, programs),
+        track_names,
         link_up: vec![None; names.len()],
         joined: vec![None; names.len()],
         names,

@@ -19,6 +19,7 @@ use std::thread;
 
 use log::{info, warn};
 
+use super::programs::Programs;
 use super::run::Daemon;
 use super::tokens;
 use crate::base::Instant;
@@ -47,6 +48,8 @@ pub(super) struct Reload {
     back: Option<Sender<Configuration>>,
     /// Whether anything in the file was left out.
     flawed: bool,
+    /// Its commands, ready to run.
+    programs: Option<Programs>,
     outcome: ReloadRecord,
 }
 
@@ -75,6 +78,7 @@ struct Read {
     findings: Vec<String>,
     /// Whether anything in the file was left out.
     flawed: bool,
+    programs: Option<Programs>,
 }
 
 impl Reload {
@@ -89,6 +93,7 @@ impl Reload {
             again: false,
             back: None,
             flawed: false,
+            programs: None,
             outcome: ReloadRecord::default(),
         }
     }
@@ -166,6 +171,7 @@ impl Reload {
         }
         self.outcome.needs_restart = fixed.into_iter().map(str::to_owned).collect();
         self.flawed = read.flawed;
+        self.programs = read.programs;
         Stage::Read(configuration)
     }
 }
@@ -183,6 +189,7 @@ fn read(file: &Path, options: &config::Options) -> Read {
     Read {
         findings,
         flawed: diagnostics.verdict() != Verdict::Fine,
+        programs: loaded.configuration.as_ref().map(Programs::prepare),
         configuration: loaded.configuration,
     }
 }
@@ -216,6 +223,7 @@ impl Daemon {
             Stage::Over => self.end_reload(now, None),
             Stage::Read(mut configuration) => {
                 self.adopt_links(now, &mut configuration);
+                plan::adopt_trackers(&mut configuration, &mut self.track_names);
                 self.reload.stage = Stage::Adopted(configuration);
             }
             Stage::Adopted(configuration) => {
@@ -233,6 +241,10 @@ impl Daemon {
                 if plan.steps.iter().any(|step| self.moves_addresses(*step, &configuration)) {
                     let wanted = configuration.routers.iter().flat_map(|router| &router.addresses);
                     self.host.configure(wanted);
+                }
+                if let Some(programs) = self.reload.programs.take() {
+                    self.scripts.change(now, &configuration.trackers, programs);
+                    self.run_scripts(now);
                 }
                 self.reload.stage = Stage::Applying(configuration, plan, 0);
             }
@@ -291,6 +303,8 @@ impl Daemon {
     /// Tells what has come of it, and goes on with the next one if it has been asked for.
     fn end_reload(&mut self, now: Instant, configuration: Option<Configuration>) {
         self.reload.stage = Stage::Idle;
+        self.carry_out(now);
+        self.scripts.forget_former();
         if let (Some(back), Some(configuration)) = (self.reload.back.take(), configuration) {
             // If the thread has gone, it is freed here.
             let _ = back.send(configuration);

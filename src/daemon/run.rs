@@ -10,12 +10,14 @@ use super::frames::{Announced, Frames, Round};
 use super::journal::Journal;
 use super::pulse::Pulse;
 use super::reload::Reload;
+use super::scripts::{News, Scripts};
 use super::words::{self, Limiter};
 use super::{boot::Sockets, tokens};
 use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
+use crate::config::TrackNames;
 use crate::io::{Completion, Event, Io, Pool, clock};
 use crate::kernel::{Fact, Host, Socket, Wish};
-use crate::vrrp::{Action, Engine};
+use crate::vrrp::{Action, Engine, Notice, State};
 use crate::wire::Advert;
 use crate::wire::ipv4::VRRP_GROUP;
 
@@ -38,6 +40,8 @@ const REQUEST_RETRY: Span = Span::from_millis(20);
 const SYNC_RETRY: Span = Span::from_secs(1);
 /// How long the addresses may take to go at exit.
 const STOP_PATIENCE: Span = Span::from_secs(5);
+/// How long notifications of the stop may take.
+const LAST_NEWS_PATIENCE: Span = Span::from_secs(10);
 
 /// A running daemon.
 pub(super) struct Daemon {
@@ -51,6 +55,9 @@ pub(super) struct Daemon {
     pub limiter: Limiter,
     pub pulse: Pulse,
     pub reload: Reload,
+    pub scripts: Scripts,
+    /// The numbers of what is tracked.
+    pub track_names: TrackNames,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
     /// Netlink requests are built here.
@@ -83,6 +90,7 @@ impl Daemon {
             let now = self.pulse.turn(&mut *self.io, wake_at, gather)?;
             let _ = self.receive(now);
             self.drain(now)?;
+            self.run_scripts(now);
             self.fire(now);
             self.advance_reload(now);
             self.carry_out(now);
@@ -95,6 +103,7 @@ impl Daemon {
             }
             journal.flush(now);
         }
+        self.scripts.end();
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
         self.io.turn(Instant::ZERO)
     }
@@ -121,6 +130,12 @@ impl Daemon {
         }
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
+        let news = match self.stopping {
+            // Whether a reader has read everything is told by nobody.
+            Some(_) if self.host.is_quiet() => clock::now() + REQUEST_RETRY,
+            _ => Instant::NEVER,
+        };
+        let work = work.min(self.scripts.wake_at()).min(news);
         work.min(stop).min(self.retry_requests_at)
     }
 
@@ -177,9 +192,10 @@ impl Daemon {
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
-                (token, event) => match tokens::seat(token) {
-                    Some(seat) => self.clients.on_ready(seat),
-                    None => debug!("unexpected on {token:?}: {event:?}"),
+                (token, event) => match (tokens::seat(token), tokens::program(token)) {
+                    (Some(seat), _) => self.clients.on_ready(seat),
+                    (None, Some(slot)) => self.scripts.on_ready(slot),
+                    (None, None) => debug!("unexpected on {token:?}: {event:?}"),
                 },
             }
         }
@@ -213,6 +229,14 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    /// Looks after other programs; what they tell of tracked things goes to the engine.
+    pub(super) fn run_scripts(&mut self, now: Instant) {
+        self.scripts.turn(now, &mut *self.io);
+        while let Some((object, standing)) = self.scripts.next_standing() {
+            self.engine.on_track(now, object, standing);
+        }
     }
 
     pub(super) fn on_fact(&mut self, now: Instant, fact: Fact) {
@@ -379,8 +403,14 @@ impl Daemon {
                     self.frames.announce(router, repeat, Announced::Fresh);
                 }
                 Action::Removed { router } => {
-                    let params = self.engine.view(router).params;
+                    let view = self.engine.view(router);
+                    let (params, priority) = (view.params, view.priority);
                     info!("VRRP_Instance({}) removed", params.name);
+                    let news = match self.scripts.tells_deleted(&params.name) {
+                        true => News::Deleted,
+                        false => News::Fault,
+                    };
+                    self.scripts.tell_router(router, &params.name, news, priority);
                     let link = params.link;
                     self.frames.forget(router, link);
                     self.limiter.forget(router);
@@ -389,15 +419,31 @@ impl Daemon {
                 Action::Entered { router, from, to, cause } => {
                     let params = self.engine.view(router).params;
                     words::entered(params, &self.names, (from, to), cause);
+                    if let Some(news) = News::of(to) {
+                        let priority = self.engine.view(router).priority;
+                        self.scripts.tell_router(router, &params.name, news, priority);
+                    }
                 }
                 Action::Reprioritised { router, from, to } => {
-                    let name = &self.engine.view(router).params.name;
+                    let view = self.engine.view(router);
+                    let name = &view.params.name;
+                    let news = News::Priority { master: matches!(view.state, State::Active(_)) };
+                    self.scripts.tell_router(router, name, news, to);
                     info!("VRRP_Instance({name}) Changing effective priority from {from} to {to}");
                 }
                 Action::GroupEntered { group, from: _, to } => {
-                    words::group_entered(self.engine.group(group).name, to);
+                    let name = self.engine.group(group).name;
+                    words::group_entered(name, to);
+                    if let Some(news) = News::of(to) {
+                        self.scripts.tell_group(group.0, name, news);
+                    }
                 }
                 Action::Notice { router, notice } => {
+                    if let Notice::Contested { .. } = notice {
+                        let view = self.engine.view(router);
+                        let (name, news) = (&view.params.name, News::MasterRxLowerPri);
+                        self.scripts.tell_router(router, name, news, view.priority);
+                    }
                     words::notice(now, &mut self.limiter, &self.engine, router, &notice);
                 }
             }
@@ -449,6 +495,7 @@ impl Daemon {
                     info!("Stopping");
                     self.stopping = Some(now);
                     self.engine.stop(now);
+                    self.tell_stop(now);
                 }
                 libc::SIGTERM | libc::SIGINT => {}
                 libc::SIGXCPU => warn!(
@@ -466,11 +513,30 @@ impl Daemon {
         }
     }
 
+    /// Everybody hears that everything stops, in whatever state it was.
+    fn tell_stop(&mut self, now: Instant) {
+        self.take_wishes(now);
+        self.scripts.stop(now);
+        for view in self.engine.views() {
+            self.scripts.tell_router(view.id, &view.params.name, News::Stop, view.priority);
+        }
+        for (id, group) in self.engine.groups() {
+            self.scripts.tell_group(id.0, group.name, News::Stop);
+        }
+    }
+
     fn has_stopped(&mut self) -> bool {
         let Some(since) = self.stopping else { return false };
         let gone = self.host.is_quiet();
-        if !gone && clock::now().since(since) < STOP_PATIENCE {
+        let waited = clock::now().since(since);
+        if !gone && waited < STOP_PATIENCE {
             return false;
+        }
+        if !self.scripts.is_quiet() {
+            if waited < LAST_NEWS_PATIENCE {
+                return false;
+            }
+            warn!("stopping although some notifications have not been delivered");
         }
         if !gone {
             warn!("stopping although some addresses are still on the host");

@@ -25,7 +25,26 @@ pub(super) const fn client(seat: usize) -> Token {
 
 /// The seat of the client that `token` belongs to.
 pub(super) const fn seat(token: Token) -> Option<usize> {
-    if token.0 >= FIRST_CLIENT { Some((token.0 - FIRST_CLIENT) as usize) } else { None }
+    match token.0 {
+        FIRST_CLIENT..FIRST_PROGRAM => Some((token.0 - FIRST_CLIENT) as usize),
+        _ => None,
+    }
+}
+
+/// The end of the program in slot `slot`.
+pub(super) const fn program_end(slot: usize) -> Token {
+    Token(FIRST_PROGRAM + 2 * slot as u32)
+}
+
+/// The output of the program in slot `slot`.
+pub(super) const fn program_output(slot: usize) -> Token {
+    Token(FIRST_PROGRAM + 2 * slot as u32 + 1)
+}
+
+/// The slot of the program that `token` belongs to.
+pub(super) const fn program(token: Token) -> Option<usize> {
+    if token.0 >= FIRST_PROGRAM { Some((token.0 - FIRST_PROGRAM) as usize / 2) } else { None }
 }
 
 const FIRST_CLIENT: u32 = 0x1000;
+const FIRST_PROGRAM: u32 = 0x1_0000;

@@ -69,6 +69,7 @@ pub(super) fn entered(
             _ => info!("VRRP_Instance({name}) Entering BACKUP STATE"),
         },
         StateName::Fault => info!("VRRP_Instance({name}) Entering FAULT STATE"),
+        StateName::Init if matches!(cause, Cause::Fault(_)) => {}
         StateName::Init => debug!("VRRP_Instance({name}) stopping"),
     }
     if from == StateName::Master {

@@ -245,10 +245,15 @@ impl Engine {
                 let input = Input::Startup { owner: self.owner(id) };
                 self.step(now, id, input, Cause::FaultEnded);
             }
-            (State::Initialize { .. }, fault) => {
-                self.routers[id.index()].state = State::Initialize { fault };
-                if let Some(fault) = fault {
-                    self.details[id.index()].cause = Cause::Fault(fault);
+            (state @ State::Initialize { .. }, fault) => {
+                let new = State::Initialize { fault };
+                let cause = fault.map(Cause::Fault);
+                if let (Some(cause), true) = (cause, state.name() != new.name()) {
+                    return self.enter(now, id, new, cause);
+                }
+                self.routers[id.index()].state = new;
+                if let Some(cause) = cause {
+                    self.details[id.index()].cause = cause;
                 }
             }
             (State::Backup(_) | State::Active(_), Some(fault)) => {

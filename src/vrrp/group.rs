@@ -26,6 +26,8 @@ pub(super) struct Group {
     pub ready: usize,
     /// How many members can't run by themselves.
     pub faulty: usize,
+    /// How many members wait for the first result of something that they track.
+    pub awaiting: usize,
 }
 
 /// A virtual router's place in its group.
@@ -34,8 +36,8 @@ pub(super) struct Membership {
     pub group: GroupId,
     /// What keeps it from running, apart from the others of the group.
     pub own_fault: Option<Fault>,
-    /// Whether that is counted in [`Group::faulty`].
-    pub counted: bool,
+    /// Whether that is counted, and in [`Group::awaiting`].
+    pub counted: Option<bool>,
     /// It came while the group was master, and is to become master without disturbing it.
     pub joining: bool,
 }
@@ -68,6 +70,7 @@ impl Groups {
             state: StateName::Init,
             ready: 0,
             faulty: 0,
+            awaiting: 0,
         });
         self.by_name.insert(name.clone(), id);
         id
@@ -91,26 +94,47 @@ impl Groups {
 }
 
 impl Group {
-    /// Whether a member's fault is there, or not, alters whether the group can run; counts it.
+    /// Counts a member's fault, or that there is none; whether that alters what the group can do.
     pub(super) fn count(&mut self, membership: &mut Membership, own: Option<Fault>) -> bool {
         membership.own_fault = own;
-        // A newcomer's scripts haven't run yet: that is no reason for the others to stop.
         let counts = match own {
-            None => false,
-            Some(Fault::Awaited(_)) => !membership.joining,
-            Some(_) => true,
+            None => None,
+            // A newcomer's scripts haven't run yet: that is no reason for the others to stop.
+            Some(Fault::Awaited(_)) => (!membership.joining).then_some(true),
+            Some(_) => Some(false),
         };
-        let could_run = self.faulty == 0;
-        match (std::mem::replace(&mut membership.counted, counts), counts) {
-            (false, true) => self.faulty += 1,
-            (true, false) => self.faulty -= 1,
-            _ => {}
+        let before = self.fault();
+        let former = std::mem::replace(&mut membership.counted, counts);
+        for (counted, step) in [(former, -1), (counts, 1)] {
+            match counted {
+                Some(true) => self.awaiting = self.awaiting.saturating_add_signed(step),
+                Some(false) => self.faulty = self.faulty.saturating_add_signed(step),
+                None => {}
+            }
         }
-        could_run != (self.faulty == 0)
+        before != self.fault()
+    }
+
+    /// What keeps its members from running because of others.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match (self.faulty, self.awaiting) {
+            (0, 0) => None,
+            (0, _) => Some(Fault::GroupAwaited),
+            _ => Some(Fault::Group),
+        }
+    }
+
+    /// The state that this makes of it, unless it is master.
+    pub(super) fn resting_state(&self) -> StateName {
+        match self.fault() {
+            None => StateName::Backup,
+            Some(Fault::GroupAwaited) => StateName::Init,
+            Some(_) => StateName::Fault,
+        }
     }
 
     pub(super) fn view(&self) -> GroupView<'_> {
-        let Group { name, members, state, ready, faulty } = self;
+        let Group { name, members, state, ready, faulty, .. } = self;
         GroupView { name, members, state: *state, ready: *ready, faulty: *faulty }
     }
 }

@@ -84,12 +84,14 @@ pub enum Fault {
     Awaited(u16),
     /// Another member of its sync group can't run.
     Group,
+    /// Another member of its sync group waits for the first result of something that it tracks.
+    GroupAwaited,
 }
 
 /// A state's name, as logs, JSON and notifications have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StateName {
-    /// Initialize without a fault.
+    /// Initialize without a fault, or as long as it is not known whether there is one.
     Init,
     /// Backup.
     Backup,
@@ -126,7 +128,9 @@ impl State {
     /// The state as people see it.
     pub const fn name(&self) -> StateName {
         match self {
-            State::Initialize { fault: None } => StateName::Init,
+            State::Initialize { fault: None | Some(Fault::Awaited(_) | Fault::GroupAwaited) } => {
+                StateName::Init
+            }
             State::Initialize { fault: Some(_) } => StateName::Fault,
             State::Backup(_) => StateName::Backup,
             State::Active(_) => StateName::Master,

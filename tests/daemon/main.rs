@@ -24,5 +24,6 @@ mod hostile;
 mod lifecycle;
 mod links;
 mod logs;
+mod scripts;
 mod stalls;
 mod steady;

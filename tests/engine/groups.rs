@@ -238,7 +238,7 @@ fn a_newcomer_catches_up_with_a_master_group() {
     bench.wishes();
     let newcomer = tracking(router(2, "G"), &[(Tracked::Script(script), 0)]);
     bench.engine.on_change(bench.now, Change::Add(newcomer));
-    assert_eq!(bench.states(), [StateName::Master, StateName::Master, StateName::Fault]);
+    assert_eq!(bench.states(), [StateName::Master, StateName::Master, StateName::Init]);
     bench.engine.on_track(bench.now, script, Standing::Good);
     bench.run_for(DOWN);
     assert_eq!(bench.states(), [StateName::Master; 3]);

@@ -56,9 +56,9 @@ impl Engine {
     }
 
     /// All sync groups that have members.
-    pub fn groups(&self) -> impl Iterator<Item = GroupView<'_>> {
-        let groups = self.groups.ids().map(|id| self.groups.get(id).view());
-        groups.filter(|group| !group.members.is_empty())
+    pub fn groups(&self) -> impl Iterator<Item = (GroupId, GroupView<'_>)> {
+        let groups = self.groups.ids().map(|id| (id, self.groups.get(id).view()));
+        groups.filter(|(_, group)| !group.members.is_empty())
     }
 
     fn standing(&self, what: &Tracked) -> Standing {
@@ -116,7 +116,7 @@ impl Engine {
             group.state = self.routers[id.index()].state.name();
         }
         group.members.push(id);
-        let membership = Membership { group: group_id, own_fault: None, counted: false, joining };
+        let membership = Membership { group: group_id, own_fault: None, counted: None, joining };
         details.membership = Some(membership);
     }
 
@@ -165,8 +165,7 @@ impl Engine {
     pub(super) fn tell_group(&mut self, id: GroupId) {
         let group = self.groups.get(id);
         if group.state == StateName::Init && !group.members.is_empty() {
-            let to = if group.faulty > 0 { StateName::Fault } else { StateName::Backup };
-            self.enter_group(id, to);
+            self.enter_group(id, group.resting_state());
         }
     }
 
@@ -193,18 +192,22 @@ impl Engine {
             return self.judge(id).0;
         };
         let group = self.groups.get(membership.group);
-        membership.own_fault.or((group.faulty > 0).then_some(Fault::Group))
+        membership.own_fault.or(group.fault())
     }
 
     /// Lets every member know what the group can do now.
     pub(super) fn spread(&mut self, now: Instant, group: GroupId) {
-        let faulty = self.groups.get(group).faulty > 0;
-        // First, since owners that may run again may make the group master at once.
-        self.enter_group(group, if faulty { StateName::Fault } else { StateName::Backup });
+        let to = self.groups.get(group).resting_state();
+        // Known before the members move, since owners that may run again make the group master at once;
+        // told after, as keepalived does.
+        let from = std::mem::replace(&mut self.groups.get_mut(group).state, to);
         for n in 0..self.groups.get(group).members.len() {
             let member = self.groups.get(group).members[n];
             let fault = self.fault(member);
             self.apply_fault(now, member, fault);
+        }
+        if from != to && self.groups.get(group).state == to {
+            self.actions.push_back(Action::GroupEntered { group, from, to });
         }
     }
 
