@@ -1,11 +1,11 @@
 //! **From the model to parameters**: defaults filled in, names turned into ids, and what can't work
 //! on the wire refused.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::Facts;
-use super::keywords::{Key, address as addr, global, instance};
+use super::keywords::{Key, address as addr, global, instance, root};
 use super::model::{Datum, Entry, Section};
 use super::track::Trackers;
 use super::{Configuration, notify, settings};
@@ -23,9 +23,11 @@ pub(super) fn lower<'m>(
     let mut lowering = Lowering { globals, links, trackers: Trackers::new(model) };
     let global = settings::settings(model, globals);
     let notifications = notify::notifications(model, globals, routers);
+    let facts = routers;
     let routers = routers.iter().filter_map(|router| lowering.router(router)).collect();
+    let link_delays = lowering.link_delays(model, facts);
     let trackers = lowering.trackers.into_found();
-    Configuration { global, links: lowering.links, routers, trackers, notifications }
+    Configuration { global, links: lowering.links, routers, trackers, link_delays, notifications }
 }
 
 struct Lowering<'m> {
@@ -58,6 +60,33 @@ impl<'m> Lowering<'m> {
             addresses: self.addresses(router, link),
             garp: self.garp(section),
         })
+    }
+
+    /// `interface_up_down_delays`, each cut down to what the routers on the interface can bear: after
+    /// that, others already miss their adverts.
+    fn link_delays(&mut self, model: &Section, routers: &[Facts<'_>]) -> Vec<(LinkId, Span, Span)> {
+        let mut entries = model.lines(root::INTERFACE_UP_DOWN_DELAYS).peekable();
+        if entries.peek().is_none() {
+            return Vec::new();
+        }
+        let on_interface: HashMap<&str, &Facts<'_>> =
+            routers.iter().rev().filter_map(|router| Some((router.interface?, router))).collect();
+        let delays = entries.filter_map(|entry| {
+            let name = entry.name()?;
+            let most = on_interface.get(name).map(|router| {
+                let own = router.section.int(instance::DOWN_TIMER_ADVERTS);
+                let adverts = own.or_else(|| self.globals.int(global::VRRP_DOWN_TIMER_ADVERTS));
+                let adverts = adverts.unwrap_or(3).unsigned_abs();
+                router.interval().1.span().times(adverts.saturating_sub(1))
+            });
+            let time = |index: usize| match entry.items.get(index).map(|item| &item.datum) {
+                Some(Datum::Time(time)) => most.map_or(*time, |most| most.min(*time)),
+                _ => Span::ZERO,
+            };
+            Some((name, time(1), time(2)))
+        });
+        let delays: Vec<_> = delays.collect();
+        delays.into_iter().map(|(name, down, up)| (self.links.intern(name), down, up)).collect()
     }
 
     fn addresses(&mut self, router: &Facts<'_>, link: LinkId) -> Box<[VirtualAddress]> {

@@ -38,7 +38,7 @@ pub use source::{Files, MemoryFiles, OsFiles};
 
 pub use track::{Script, TrackFile, TrackNames, Tracker, TrackerKind};
 
-use crate::base::LinkNames;
+use crate::base::{LinkId, LinkNames, Span};
 use crate::vrrp::RouterParams;
 use keywords::Place;
 use lex::Preprocessor;
@@ -108,6 +108,8 @@ pub struct Configuration {
     pub routers: Vec<RouterParams>,
     /// Scripts and files that they track.
     pub trackers: Vec<Tracker>,
+    /// How long interfaces have to be down, and up again, before that counts.
+    pub link_delays: Vec<(LinkId, Span, Span)>,
     /// What is run when they change.
     pub notifications: Notifications,
 }

@@ -121,6 +121,7 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
         }
         router.addresses.iter_mut().for_each(|address| adopt(&mut address.link));
     }
+    configuration.link_delays.iter_mut().for_each(|(link, ..)| adopt(link));
     configuration.links = LinkNames::default();
 }
 

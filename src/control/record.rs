@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ReloadRecord, WallTime};
+use super::{ExplainRecord, ReloadRecord, WallTime};
 use crate::vrrp::{RouterCounters, StateName, UnattributedCounters};
 
 /// One line of an answer.
@@ -18,6 +18,8 @@ pub enum Record {
     Status(StatusRecord),
     /// Everything about a virtual router.
     Show(Box<ShowRecord>),
+    /// Why a virtual router is what it is.
+    Explain(Box<ExplainRecord>),
     /// What a virtual router has counted.
     Stats(Box<StatsRecord>),
     /// What has been counted outside of virtual routers.

@@ -12,6 +12,8 @@ use syslog::Facility;
 
 use super::args::{Arguments, absolute};
 use super::clients::Clients;
+use super::delays::{Delay, Delays};
+use super::files::Files;
 use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::manners;
@@ -239,7 +241,11 @@ fn start(
     let mut track_names = TrackNames::default();
     plan::adopt_trackers(&mut configuration, &mut track_names);
     let programs = Programs::prepare(&configuration);
-    let Configuration { links: names, routers, global, trackers, .. } = configuration;
+    let Configuration { links: names, routers, global, trackers, link_delays, .. } = configuration;
+    let mut files = Files::new();
+    files.track(clock::now(), &trackers);
+    let mut delays = Delays::default();
+    delays.configure(link_delays.into_iter().map(|(link, down, up)| (link, Delay { down, up })));
     if routers.is_empty() {
         warn!("the configuration has no virtual router: there is nothing to do");
     }
@@ -262,6 +268,8 @@ fn start(
         reload: Reload::new(file, options, global),
         scripts: Scripts::new(clock::now(), &trackers, programs),
         track_names,
+        files,
+        delays,
         link_up: vec![None; names.len()],
         joined: vec![None; names.len()],
         names,

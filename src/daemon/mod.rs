@@ -12,6 +12,8 @@
 mod args;
 mod boot;
 mod clients;
+mod delays;
+mod files;
 mod frames;
 mod journal;
 mod manners;

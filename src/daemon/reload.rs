@@ -19,6 +19,7 @@ use std::thread;
 
 use log::{info, warn};
 
+use super::delays::Delay;
 use super::programs::Programs;
 use super::run::Daemon;
 use super::tokens;
@@ -244,6 +245,10 @@ impl Daemon {
                 }
                 if let Some(programs) = self.reload.programs.take() {
                     self.scripts.change(now, &configuration.trackers, programs);
+                    self.files.track(now, &configuration.trackers);
+                    let delays = configuration.link_delays.iter();
+                    let delays = delays.map(|&(link, down, up)| (link, Delay { down, up }));
+                    self.delays.configure(delays);
                     self.run_scripts(now);
                 }
                 self.reload.stage = Stage::Applying(configuration, plan, 0);

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use log::{debug, error, info, warn};
 
 use super::clients::Clients;
+use super::delays::Delays;
+use super::files::Files;
 use super::frames::{Announced, Frames, Round};
 use super::journal::Journal;
 use super::pulse::Pulse;
@@ -56,6 +58,9 @@ pub(super) struct Daemon {
     pub pulse: Pulse,
     pub reload: Reload,
     pub scripts: Scripts,
+    pub files: Files,
+    /// How long interfaces have to be down, or up, before anybody hears of it.
+    pub delays: Delays,
     /// The numbers of what is tracked.
     pub track_names: TrackNames,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
@@ -118,6 +123,9 @@ impl Daemon {
         if let Some(control) = &sockets.control {
             self.io.watch(tokens::CONTROL, control.as_fd())?;
         }
+        if let Some(files) = self.files.descriptor() {
+            self.io.watch(tokens::FILES, files)?;
+        }
         self.pump_requests(clock::now());
         Ok(())
     }
@@ -136,6 +144,7 @@ impl Daemon {
             _ => Instant::NEVER,
         };
         let work = work.min(self.scripts.wake_at()).min(news);
+        let work = work.min(self.files.wake_at()).min(self.delays.wake_at());
         work.min(stop).min(self.retry_requests_at)
     }
 
@@ -191,6 +200,7 @@ impl Daemon {
                 }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
+                (tokens::FILES, Event::Ready) => self.files.on_ready(),
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
                 (token, event) => match (tokens::seat(token), tokens::program(token)) {
                     (Some(seat), _) => self.clients.on_ready(seat),
@@ -231,17 +241,27 @@ impl Daemon {
         Ok(())
     }
 
-    /// Looks after other programs; what they tell of tracked things goes to the engine.
+    /// Looks after other programs and files; what they tell of tracked things goes to the engine.
+    /// And what interfaces have been for long enough is believed.
     pub(super) fn run_scripts(&mut self, now: Instant) {
         self.scripts.turn(now, &mut *self.io);
-        while let Some((object, standing)) = self.scripts.next_standing() {
+        self.files.turn(now);
+        while let Some((object, standing)) =
+            self.scripts.next_standing().or_else(|| self.files.next_standing())
+        {
             self.engine.on_track(now, object, standing);
+        }
+        while let Some(change) = self.delays.next_due(now) {
+            self.on_link(now, &change);
         }
     }
 
     pub(super) fn on_fact(&mut self, now: Instant, fact: Fact) {
         match fact {
-            Fact::Link(change) => self.on_link(now, &change),
+            Fact::Link(change) => {
+                let change = self.delays.admit(now, change);
+                self.on_link(now, &change);
+            }
             Fact::Synchronised => {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
                 self.host.remove_leftovers(configured);

@@ -18,6 +18,9 @@ pub(super) const FRAMES: Token = Token(6);
 /// The pipe of the thread that reads the configuration again.
 pub(super) const RELOAD: Token = Token(7);
 
+/// The inotify descriptor of tracked files.
+pub(super) const FILES: Token = Token(8);
+
 /// The control client in seat `seat`.
 pub(super) const fn client(seat: usize) -> Token {
     Token(FIRST_CLIENT + seat as u32)

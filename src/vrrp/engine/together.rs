@@ -2,7 +2,7 @@
 //! group move together.
 
 use super::Engine;
-use crate::base::{GroupId, Instant, RouterId, TrackId};
+use crate::base::{GroupId, Instant, LinkId, RouterId, TrackId};
 use crate::vrrp::action::{Action, Cause};
 use crate::vrrp::group::{GroupView, Membership};
 use crate::vrrp::router::{Fault, State, StateName};
@@ -42,6 +42,16 @@ impl Engine {
             let standing = self.standing(&track.what);
             TrackView { track, standing, outcome: track.influence.outcome(standing) }
         })
+    }
+
+    /// What keeps `router` from running by itself, whatever its sync group does.
+    pub fn own_fault(&self, router: RouterId) -> Option<Fault> {
+        self.judge(router).0
+    }
+
+    /// Whether an interface is up and running.
+    pub fn is_up(&self, link: LinkId) -> bool {
+        self.links.standing(link) == Standing::Good
     }
 
     /// The sync group that `router` is in.
