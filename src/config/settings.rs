@@ -82,6 +82,8 @@ pub struct ScriptSettings {
     pub startup: Option<Command>,
     /// Run after the daemon has stopped its work.
     pub shutdown: Option<Command>,
+    /// Whether all states are written to the named pipes after a reload.
+    pub states_on_reload: bool,
     /// Named pipes that get changes of state, with what reads them.
     pub fifos: Vec<Fifo>,
 }
@@ -175,6 +177,7 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             supplementary_groups: globals.is_set(global::SET_SUPPLEMENTARY_GROUPS),
             startup: globals.command(global::STARTUP_SCRIPT).cloned(),
             shutdown: globals.command(global::SHUTDOWN_SCRIPT).cloned(),
+            states_on_reload: globals.is_set(global::FIFO_WRITE_VRRP_STATES_ON_RELOAD),
             fifos: fifos(globals),
         },
         buffers: Buffers {

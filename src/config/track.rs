@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::command::Command;
 use super::facts::Facts;
 use super::keywords::group::sync;
-use super::keywords::tracking::{file, file_use, interface, script, script_use};
+use super::keywords::tracking::{file, file_use, interface, script, script_use, set, set_use};
 use super::keywords::{Key, instance, root};
 use super::model::{Datum, Entry, Section, Setting};
 use crate::base::{LinkId, LinkNames, Span, TrackId};
-use crate::vrrp::{Influence, Track, Tracked, Tracking};
+use crate::vrrp::{Influence, Require, Source, Track, Tracked, Tracking};
 
 /// Something that is tracked and is no interface.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +80,7 @@ impl TrackNames {
 pub(super) struct Trackers<'m> {
     scripts: HashMap<&'m str, &'m Section>,
     files: HashMap<&'m str, &'m Section>,
+    sets: HashMap<&'m str, &'m Section>,
     /// The sync group of each virtual router that is in one.
     groups: HashMap<&'m str, &'m Section>,
     ids: HashMap<(bool, &'m str), TrackId>,
@@ -108,6 +109,7 @@ impl<'m> Trackers<'m> {
         Trackers {
             scripts: by_name(root::VRRP_SCRIPT),
             files: by_name(root::TRACK_FILE),
+            sets: by_name(root::VIPRD_TRACK_SET),
             groups,
             ids: HashMap::new(),
             found: Vec::new(),
@@ -135,6 +137,7 @@ impl<'m> Trackers<'m> {
             (instance::TRACK_INTERFACE, Kind::Link),
             (instance::TRACK_SCRIPT, Kind::Script),
             (instance::TRACK_FILE, Kind::File),
+            (instance::VIPRD_TRACK_SET, Kind::Set),
         ];
         for (key, kind) in own {
             for entry in section.lines(key) {
@@ -145,6 +148,7 @@ impl<'m> Trackers<'m> {
             (sync::TRACK_INTERFACE, Kind::Link),
             (sync::TRACK_SCRIPT, Kind::Script),
             (sync::TRACK_FILE, Kind::File),
+            (sync::VIPRD_TRACK_SET, Kind::Set),
         ];
         if let Some(group) = group {
             for (key, kind) in of_group {
@@ -174,9 +178,10 @@ impl<'m> Trackers<'m> {
             Kind::Link => interface::WEIGHT,
             Kind::Script => script_use::WEIGHT,
             Kind::File => file_use::WEIGHT,
+            Kind::Set => set_use::WEIGHT,
         };
         let defined = match kind {
-            Kind::Link => None,
+            Kind::Link | Kind::Set => None,
             Kind::Script => self.scripts.get(name).and_then(|it| it.get(script::WEIGHT)),
             Kind::File => self.files.get(name).and_then(|it| it.get(file::WEIGHT)),
         };
@@ -203,6 +208,10 @@ impl<'m> Trackers<'m> {
             }
             Kind::Script => match self.script(name) {
                 Some(id) => Tracked::Script(id),
+                None => return,
+            },
+            Kind::Set => match self.set(name, links) {
+                Some(set) => set,
                 None => return,
             },
             Kind::File => match self.file(name) {
@@ -236,6 +245,22 @@ impl<'m> Trackers<'m> {
             init_fail: section.is_set(script::INIT_FAIL),
         });
         Some(self.intern(false, name, what))
+    }
+
+    fn set(&mut self, name: &'m str, links: &mut LinkNames) -> Option<Tracked> {
+        let section = *self.sets.get(name)?;
+        let require = match section.text(set::REQUIRE)? {
+            "any" => Require::Any,
+            _ => Require::All,
+        };
+        let mut members: Vec<Source> = Vec::new();
+        for interface in section.words(set::INTERFACES) {
+            members.push(Source::Link(links.intern(&interface.text)));
+        }
+        for script in section.words(set::SCRIPTS) {
+            members.extend(self.script(&script.text).map(Source::Object));
+        }
+        Some(Tracked::Set(require, members.into()))
     }
 
     fn file(&mut self, name: &'m str) -> Option<TrackId> {
@@ -272,6 +297,7 @@ enum Kind {
     Link,
     Script,
     File,
+    Set,
 }
 
 /// `weight N [reverse]`.

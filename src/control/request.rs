@@ -128,6 +128,7 @@ mod tests {
             Request::Status { name: None },
             Request::Status { name: Some(name()) },
             Request::Show { name: name() },
+            Request::Explain { name: name() },
             Request::Stats { name: None },
             Request::Stats { name: Some(name()) },
             Request::Latency {},
@@ -162,7 +163,7 @@ mod tests {
             (
                 r#"{"request":"reboot"}"#,
                 ErrorCode::UnknownRequest,
-                "status, show, stats, latency, version",
+                "status, show, explain, stats, latency, version",
             ),
             (r#"{"request":"show"}"#, ErrorCode::BadRequest, "missing field `name`"),
             (r#"{"request":"show","name":1}"#, ErrorCode::BadRequest, "expected a string"),

@@ -40,6 +40,8 @@ pub(super) struct Programs {
     pub(super) groups: HashMap<Box<str>, Arc<Hooks>>,
     /// Named pipes with their owners and readers.
     pub(super) fifos: Vec<Pipe>,
+    /// Whether all states are written to them after a reload.
+    pub(super) states_on_reload: bool,
     /// What has to be told of them.
     pub(super) problems: Vec<String>,
 }
@@ -93,7 +95,9 @@ impl Programs {
             }),
         });
         let fifos = fifos.collect();
-        Programs { checks, routers, groups, fifos, problems: workshop.problems }
+        let problems = workshop.problems;
+        let states_on_reload = configuration.global.scripts.states_on_reload;
+        Programs { checks, routers, groups, fifos, states_on_reload, problems }
     }
 }
 

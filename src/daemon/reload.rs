@@ -310,6 +310,15 @@ impl Daemon {
         self.reload.stage = Stage::Idle;
         self.carry_out(now);
         self.scripts.forget_former();
+        if configuration.is_some() {
+            for view in self.engine.views() {
+                let state = view.state.name();
+                self.scripts.repeat("INSTANCE", &view.params.name, state, view.priority);
+            }
+            for (_, group) in self.engine.groups() {
+                self.scripts.repeat("GROUP", group.name, group.state, 0);
+            }
+        }
         if let (Some(back), Some(configuration)) = (self.reload.back.take(), configuration) {
             // If the thread has gone, it is freed here.
             let _ = back.send(configuration);

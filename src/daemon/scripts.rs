@@ -60,6 +60,7 @@ pub(super) struct Scripts {
     /// What has been learned of tracked scripts since somebody looked.
     learned: Vec<(TrackId, Standing)>,
     stopping: bool,
+    states_on_reload: bool,
     line: String,
 }
 
@@ -141,6 +142,7 @@ impl Scripts {
             next: Instant::ZERO,
             learned: Vec::new(),
             stopping: false,
+            states_on_reload: false,
             line: String::new(),
         };
         for pipe in &programs.fifos {
@@ -198,6 +200,7 @@ impl Scripts {
         }
         self.former = mem::replace(&mut self.routers, programs.routers);
         self.groups = programs.groups;
+        self.states_on_reload = programs.states_on_reload;
         self.next = Instant::ZERO;
     }
 
@@ -258,6 +261,13 @@ impl Scripts {
     pub(super) fn tell_group(&mut self, number: u32, name: &str, news: News) {
         let hooks = self.groups.get(name).cloned();
         self.tell("GROUP", 1 << 32 | u64::from(number), name, news, 0, hooks.as_deref());
+    }
+
+    /// Writes how a router or a group is to the named pipes, if that is wanted after a reload.
+    pub(super) fn repeat(&mut self, kind: &str, name: &str, state: StateName, priority: u8) {
+        if let (Some(news), true) = (News::of(state), self.states_on_reload) {
+            self.tell(kind, 0, name, news, priority, None);
+        }
     }
 
     /// Whether a router's removal is told as such.

@@ -291,6 +291,83 @@ fn a_named_pipe_that_nobody_reads() {
     viprd.logs("some notifications have not been delivered");
 }
 
+/// A file with a weight, and a set of uplinks of which one is enough.
+#[test]
+fn a_tracked_file_and_a_set_of_uplinks() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    for (one, other) in [("up1", "peer1"), ("up2", "peer2")] {
+        site.ip("r", &format!("link add {one} type veth peer name {other}"));
+        site.ip("r", &format!("link set {one} up"));
+        site.ip("r", &format!("link set {other} up"));
+    }
+    let file = site.dir.join("number");
+    let configuration = format!(
+        "track_file f {{\n file {}\n weight 2\n init_file 5\n}}\n\
+         viprd_track_set uplinks {{\n require any\n interfaces {{\n up1 up2\n }}\n}}\n{}",
+        file.display(),
+        router(1, "track_file {\n f\n }\n viprd_track_set {\n uplinks\n }")
+    );
+    let viprd = Viprd::start(&site, "r", &configuration);
+    viprd.becomes("MASTER");
+    let priority = |wanted: u64| {
+        eventually(&format!("priority {wanted}"), || {
+            (viprd.status()["effective_priority"] == wanted).then_some(())
+        });
+    };
+    priority(160);
+    fs::write(&file, "-20\n").unwrap();
+    priority(110);
+    fs::write(site.dir.join("new"), "200\n").unwrap();
+    fs::rename(site.dir.join("new"), &file).unwrap();
+    priority(254);
+    let explained = viprd.ask(&["explain", "VI_1"]);
+    assert_eq!(explained["tracks"][0]["state"], "200");
+    assert_eq!(explained["tracks"][1]["kind"], "set");
+    assert_eq!(explained["to_become_master"].as_array().map(Vec::len), Some(0));
+    fs::write(&file, "-127\n").unwrap();
+    viprd.becomes("FAULT");
+    fs::write(&file, "0\n").unwrap();
+    viprd.becomes("MASTER");
+    site.ip("r", "link set up1 down");
+    sleep(Duration::from_millis(300));
+    assert_eq!(viprd.state(), "MASTER");
+    site.ip("r", "link set up2 down");
+    viprd.becomes("FAULT");
+    let needed = viprd.ask(&["explain", "VI_1"])["to_become_master"].to_string();
+    assert!(needed.contains("uplinks"), "{needed}");
+    site.ip("r", "link set up1 up");
+    viprd.becomes("MASTER");
+    viprd.stop();
+}
+
+#[test]
+fn an_interface_that_is_down_for_a_moment() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    site.ip("r", "link add up1 type veth peer name peer1");
+    site.ip("r", "link set up1 up");
+    site.ip("r", "link set peer1 up");
+    let configuration = format!(
+        "interface_up_down_delays {{\n up1 1.5 0\n}}\n{}",
+        router(1, "track_interface {\n up1\n }")
+    );
+    let viprd = Viprd::start(&site, "r", &configuration);
+    viprd.becomes("MASTER");
+    site.ip("r", "link set up1 down");
+    sleep(Duration::from_millis(200));
+    site.ip("r", "link set up1 up");
+    sleep(Duration::from_millis(2_000));
+    assert_eq!(viprd.counters()["master_transitions"], 1, "{}", viprd.log());
+    site.ip("r", "link set up1 down");
+    viprd.becomes("FAULT");
+    viprd.stop();
+}
+
 #[test]
 fn a_reload_brings_and_takes_scripts() {
     if !able(&[]) {

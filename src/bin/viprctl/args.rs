@@ -63,7 +63,7 @@ pub(crate) struct Show {
     pub(crate) name: String,
 }
 
-/// explain why a virtual router is what it is, and what would make it master
+/// explain why a virtual router is what it is
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "explain")]
 pub(crate) struct Explain {
