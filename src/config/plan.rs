@@ -170,6 +170,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.process.no_swap != b.process.no_swap, "vrrp_no_swap"),
         (a.process.cpus != b.process.cpus, "vrrp_cpu_affinity"),
         (a.process.umask != b.process.umask, "umask"),
+        (a.scripts.fifos != b.scripts.fifos, "notify_fifo, vrrp_notify_fifo"),
         (a.buffers != b.buffers, "vrrp_netlink_*_rcv_bufs"),
         (a.mcast_group4 != b.mcast_group4, "vrrp_mcast_group4"),
         (a.mcast_group6 != b.mcast_group6, "vrrp_mcast_group6"),

@@ -115,7 +115,7 @@ impl View<'_> {
             group,
             to_become_master: Vec::new(),
         };
-        record.to_become_master = self.to_become_master(router, fault, &record);
+        record.to_become_master = self.needed(router, fault, &record);
         record
     }
 
@@ -151,7 +151,7 @@ impl View<'_> {
         }
     }
 
-    fn to_become_master(
+    fn needed(
         &self,
         router: &RouterView<'_>,
         fault: Option<Fault>,

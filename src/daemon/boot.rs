@@ -54,6 +54,8 @@ mod exit {
     pub(super) const OK: u8 = 0;
     /// The configuration can't be run.
     pub(super) const CONFIGURATION: u8 = 4;
+    /// `-t`: a script could be changed by others.
+    pub(super) const SCRIPT_SECURITY: u8 = 6;
     /// The command line is wrong.
     pub(super) const USAGE: u8 = 64;
     /// The system refused something that is needed.
@@ -369,6 +371,14 @@ fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Fail
                 .map_err(system(&format!("can't write {}", path.display())))?;
         }
         None => eprint!("{}", diagnostics.rich(std::io::stderr().is_terminal())),
+    }
+    // Whether scripts are safe is the host's to tell, not the text's.
+    let programs = loaded.configuration.as_ref().map(Programs::prepare);
+    if let Some(programs) = programs.filter(|programs| programs.insecure) {
+        for problem in &programs.problems {
+            eprintln!("{problem}");
+        }
+        return Ok(exit::SCRIPT_SECURITY);
     }
     Ok(diagnostics.exit_code())
 }

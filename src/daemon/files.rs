@@ -190,10 +190,10 @@ fn number_in(path: &Path) -> i32 {
 /// `init_file`: makes the file.
 fn make(what: &TrackFile) {
     let Some(number) = what.init else { return };
-    if what.overwrite || !Path::new(&*what.path).exists() {
-        if let Err(cause) = fs::write(&*what.path, format!("{number}\n")) {
-            warn!("can't make {}: {cause}", what.path);
-        }
+    if (what.overwrite || !Path::new(&*what.path).exists())
+        && let Err(cause) = fs::write(&*what.path, format!("{number}\n"))
+    {
+        warn!("can't make {}: {cause}", what.path);
     }
 }
 

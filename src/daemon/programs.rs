@@ -40,6 +40,8 @@ pub(super) struct Programs {
     pub(super) groups: HashMap<Box<str>, Arc<Hooks>>,
     /// Named pipes with their owners and readers.
     pub(super) fifos: Vec<Pipe>,
+    /// Whether something is refused because others could change it.
+    pub(super) insecure: bool,
     /// Whether all states are written to them after a reload.
     pub(super) states_on_reload: bool,
     /// What has to be told of them.
@@ -95,11 +97,15 @@ impl Programs {
             }),
         });
         let fifos = fifos.collect();
+        let insecure = workshop.safe.values().any(Result::is_err);
         let problems = workshop.problems;
         let states_on_reload = configuration.global.scripts.states_on_reload;
-        Programs { checks, routers, groups, fifos, states_on_reload, problems }
+        Programs { checks, routers, groups, fifos, insecure, states_on_reload, problems }
     }
 }
+
+/// A user and a group as the configuration names them.
+type Names = (Option<Box<str>>, Option<Box<str>>);
 
 /// Makes programs of commands; remembers what it has looked up.
 struct Workshop<'c> {
@@ -109,7 +115,7 @@ struct Workshop<'c> {
     group: Option<&'c str>,
     environment: Environment,
     path: OsString,
-    identities: HashMap<(Option<Box<str>>, Option<Box<str>>), Result<Identity, Arc<str>>>,
+    identities: HashMap<Names, Result<Identity, Arc<str>>>,
     safe: HashMap<PathBuf, Result<(), Arc<str>>>,
     problems: Vec<String>,
 }

@@ -119,7 +119,8 @@ mod tests {
             for (number, &subject) in asked.iter().enumerate() {
                 queue.push(subject, number);
             }
-            let (mut at_work, mut done): (Vec<(u64, usize)>, Vec<(u64, usize)>) = Default::default();
+            let mut at_work: Vec<(u64, usize)> = Vec::new();
+            let mut done: Vec<(u64, usize)> = Vec::new();
             let mut ends = ends.into_iter().chain(std::iter::repeat(0));
             loop {
                 while let Some(begun) = queue.begin() {

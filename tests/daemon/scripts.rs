@@ -196,6 +196,60 @@ fn notifications_in_order_and_with_their_arguments() {
     assert_eq!(lines(&out), expected);
 }
 
+/// 600 virtual routers become master, each with a script to run: all run, in order for each router, within
+/// the budget, and adverts keep their time.
+#[test]
+fn many_notifications_at_once() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let out = site.dir.join("out");
+    let text =
+        format!("echo \"+ $3 $4\" >> {0}\nsleep 0.01\necho \"- $3 $4\" >> {0}", out.display());
+    let path = script(&site, "tell", &text);
+    let mut configuration = format!("{GLOBAL}}}\n");
+    for link in 0..3 {
+        site.ip("r", &format!("link add many{link} type veth peer name peer{link}"));
+        site.ip("r", &format!("link set many{link} up"));
+        site.ip("r", &format!("link set peer{link} up"));
+        site.ip("r", &format!("address add 10.20.{link}.1/24 dev many{link}"));
+        for n in 1..=200 {
+            configuration += &format!(
+                "vrrp_instance VI_{link}_{n} {{\n interface many{link}\n virtual_router_id {n}\n version 3\n \
+                 priority 200\n virtual_ipaddress {{\n 10.20.{link}.{}/32\n }}\n notify \"{} x\"\n}}\n",
+                n + 10,
+                path.display()
+            );
+        }
+    }
+    let viprd = Viprd::start(&site, "r", &configuration);
+    let all = || lines(&out).iter().filter(|line| line.starts_with("- ")).count() >= 1200;
+    crate::site::within(Duration::from_secs(120), "every script", || all().then_some(()));
+    let (mut running, mut most) = (0_i32, 0);
+    let mut heard: std::collections::HashMap<String, Vec<String>> = Default::default();
+    for line in lines(&out) {
+        let mut words = line.split(' ');
+        let (sign, name, state) = (words.next(), words.next(), words.next());
+        running += if sign == Some("+") { 1 } else { -1 };
+        most = most.max(running);
+        let told = heard.entry(name.unwrap_or_default().to_owned()).or_default();
+        told.push(format!("{}{}", sign.unwrap_or_default(), state.unwrap_or_default()));
+    }
+    assert!((2..=16).contains(&most), "{most} at a time");
+    assert_eq!(heard.len(), 600);
+    for (name, told) in heard {
+        assert_eq!(told, ["+BACKUP", "-BACKUP", "+MASTER", "-MASTER"], "{name}");
+    }
+    let latency = viprd.ask(&["latency"]);
+    let adverts = &latency.as_array().unwrap()[0];
+    assert_eq!(adverts["name"], "advert-lateness");
+    let p99 = adverts["p99_seconds"].as_f64().expect("adverts were sent");
+    // A third of the interval is where a peer may begin to notice.
+    assert!(p99 < 0.33, "adverts late by {p99} s");
+    viprd.signal(Signal::SIGKILL);
+}
+
 #[test]
 fn a_sync_group_tells_and_its_members_move_together() {
     if !able(&[]) {
