@@ -17,7 +17,7 @@ use super::files::Files;
 use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::manners;
-use super::programs::Programs;
+use super::programs::{Programs, run_once};
 use super::pulse::Pulse;
 use super::reload::Reload;
 use super::run::Daemon;
@@ -173,6 +173,9 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
                 readiness.ready().map_err(system("can't let go of the terminal"))?;
             }
             daemon.run(&mut journal).map_err(system("the ring failed"))?;
+            if let Some(shutdown) = &daemon.shutdown {
+                run_once("shutdown_script", shutdown);
+            }
             info!("Stopped");
             Ok(exit::OK)
         })
@@ -242,7 +245,10 @@ fn start(
     let mut configuration = configuration;
     let mut track_names = TrackNames::default();
     plan::adopt_trackers(&mut configuration, &mut track_names);
-    let programs = Programs::prepare(&configuration);
+    let mut programs = Programs::prepare(&configuration);
+    if let Some(startup) = &programs.startup {
+        run_once("startup_script", startup);
+    }
     let Configuration { links: names, routers, global, trackers, link_delays, .. } = configuration;
     let mut files = Files::new();
     files.track(clock::now(), &trackers);
@@ -268,6 +274,7 @@ fn start(
         limiter: Limiter::default(),
         pulse: Pulse::new(clock::now(), &global.process),
         reload: Reload::new(file, options, global),
+        shutdown: programs.shutdown.take(),
         scripts: Scripts::new(clock::now(), &trackers, programs),
         track_names,
         files,

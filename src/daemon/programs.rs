@@ -11,12 +11,17 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use log::{info, warn};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
+use crate::base::Span;
 use crate::config::command::Command;
 use crate::config::{Configuration, Global, Notify, TrackerKind};
-use crate::io::spawn::{Environment, Identity, Program};
+use crate::io::clock;
+use crate::io::spawn::{Ended, Environment, Identity, Program};
+use crate::process::Excerpt;
 
 /// Where programs are looked for if the environment doesn't say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -40,6 +45,9 @@ pub(super) struct Programs {
     pub(super) groups: HashMap<Box<str>, Arc<Hooks>>,
     /// Named pipes with their owners and readers.
     pub(super) fifos: Vec<Pipe>,
+    /// Run before and after the daemon's work, with how long they may take.
+    pub(super) startup: Option<(Prepared, Span)>,
+    pub(super) shutdown: Option<(Prepared, Span)>,
     /// Whether something is refused because others could change it.
     pub(super) insecure: bool,
     /// Whether all states are written to them after a reload.
@@ -97,10 +105,63 @@ impl Programs {
             }),
         });
         let fifos = fifos.collect();
+        let scripts = &configuration.global.scripts;
+        let mut once = |command: &Option<Command>, timeout: Span| {
+            Some((workshop.program(command.as_ref()?, false, true), timeout))
+        };
+        let startup = once(&scripts.startup, scripts.startup_timeout);
+        let shutdown = once(&scripts.shutdown, scripts.shutdown_timeout);
         let insecure = workshop.safe.values().any(Result::is_err);
         let problems = workshop.problems;
-        let states_on_reload = configuration.global.scripts.states_on_reload;
-        Programs { checks, routers, groups, fifos, insecure, states_on_reload, problems }
+        let states_on_reload = scripts.states_on_reload;
+        Programs {
+            checks,
+            routers,
+            groups,
+            fifos,
+            startup,
+            shutdown,
+            insecure,
+            states_on_reload,
+            problems,
+        }
+    }
+}
+
+/// Runs a program and waits for its end, as long as it may take. Not for the loop.
+pub(super) fn run_once(what: &str, (program, timeout): &(Prepared, Span)) {
+    let child = match program {
+        Ok(program) => program.spawn().map_err(|cause| cause.to_string()),
+        Err(why) => Err(why.to_string()),
+    };
+    let mut child = match child {
+        Ok(child) => child,
+        Err(why) => return warn!("{what}: can't be run: {why}"),
+    };
+    let mut excerpt = Excerpt::default();
+    let mut buffer = [0; 4096];
+    let deadline = clock::now() + *timeout;
+    let ended = loop {
+        let ended = child.try_wait();
+        while let Ok(Some(length @ 1..)) = child.read(&mut buffer) {
+            excerpt.push(&buffer[..length]);
+        }
+        if ended.is_some() || clock::now() >= deadline {
+            break ended;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    for line in excerpt.lines() {
+        info!("{what}: {line}");
+    }
+    match ended {
+        Some(Ended::Exited(0)) => {}
+        Some(Ended::Exited(status)) => warn!("{what} exited with status {status}"),
+        Some(Ended::Signalled(signal)) => warn!("{what} ended by signal {signal}"),
+        None => {
+            child.signal_group(libc::SIGKILL);
+            warn!("{what} takes more than {timeout} s: ended");
+        }
     }
 }
 

@@ -189,7 +189,10 @@ fn read(file: &Path, options: &config::Options) -> Read {
     }
     Read {
         findings,
-        flawed: diagnostics.verdict() != Verdict::Fine,
+        // A script that isn't secure leaves nothing out.
+        flawed: diagnostics
+            .iter()
+            .any(|finding| !matches!(finding.code.verdict, Verdict::Fine | Verdict::Insecure)),
         programs: loaded.configuration.as_ref().map(Programs::prepare),
         configuration: loaded.configuration,
     }

@@ -10,6 +10,7 @@ use super::delays::Delays;
 use super::files::Files;
 use super::frames::{Announced, Frames, Round};
 use super::journal::Journal;
+use super::programs::Prepared;
 use super::pulse::Pulse;
 use super::reload::Reload;
 use super::scripts::{News, Scripts};
@@ -59,6 +60,8 @@ pub(super) struct Daemon {
     pub reload: Reload,
     pub scripts: Scripts,
     pub files: Files,
+    /// Run after the end.
+    pub shutdown: Option<(Prepared, Span)>,
     /// How long interfaces have to be down, or up, before anybody hears of it.
     pub delays: Delays,
     /// The numbers of what is tracked.
@@ -447,8 +450,14 @@ impl Daemon {
                 Action::Reprioritised { router, from, to } => {
                     let view = self.engine.view(router);
                     let name = &view.params.name;
-                    let news = News::Priority { master: matches!(view.state, State::Active(_)) };
-                    self.scripts.tell_router(router, name, news, to);
+                    let news = match view.state {
+                        State::Initialize { .. } => None,
+                        State::Backup(_) => Some(News::Priority { master: false }),
+                        State::Active(_) => Some(News::Priority { master: true }),
+                    };
+                    if let Some(news) = news {
+                        self.scripts.tell_router(router, name, news, to);
+                    }
                     info!("VRRP_Instance({name}) Changing effective priority from {from} to {to}");
                 }
                 Action::GroupEntered { group, from: _, to } => {

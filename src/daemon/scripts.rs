@@ -408,7 +408,7 @@ impl Scripts {
                         run.child.signal_group(signal);
                     }
                     if wish == Wish::Terminate {
-                        info!("Script `{}` takes too long: ended", checked.name);
+                        debug!("Script `{}` takes too long: ended", checked.name);
                     }
                     self.note(id, before, "timed out");
                 }

@@ -422,6 +422,52 @@ fn an_interface_that_is_down_for_a_moment() {
     viprd.stop();
 }
 
+/// As another user; before the start and after the end; removed by a reload; explained.
+#[test]
+fn users_startup_shutdown_removal_and_explanations() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let out = site.dir.join("out");
+    fs::write(&out, "").unwrap();
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(&site.dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = script(&site, "tell", &format!("echo \"$(id -un) $*\" >> {}", out.display()));
+    let path = path.display();
+    let two =
+        router(2, "track_interface {\n lo weight 10 reverse\n }\n priority 100\n notify_deleted")
+            .replace("priority 150", "");
+    let text = |more: &str| {
+        format!(
+            "{GLOBAL} startup_script \"{path} startup\"\n shutdown_script \"{path} shutdown\"\n}}\n{}{more}",
+            router(
+                1,
+                &format!(
+                    "notify_master \"{path} as\" nobody\n notify_master_rx_lower_pri \"{path} lower\""
+                )
+            )
+        )
+    };
+    let gone = two.replace("notify_deleted", &format!("notify_deleted \"{path} gone\""));
+    let viprd = Viprd::start(&site, "r", &text(&gone));
+    viprd.becomes("MASTER");
+    has(&out, "root startup");
+    has(&out, "nobody as");
+    let sender = crate::tap::Sender::on(&site, "n", "eth0");
+    let lower = crate::packet::Packet { vrid: 1, priority: 20, ..Default::default() };
+    sender.send(&lower.frame());
+    has(&out, "root lower");
+    let output = crate::viprd::viprctl(&viprd.socket(), &["explain", "VI_2"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("VI_2 is ") && said.contains("interface lo: "), "{said}");
+    fs::write(viprd.socket().with_file_name("viprd.conf"), text("")).unwrap();
+    viprd.ask(&["reload"]);
+    has(&out, "root gone");
+    viprd.stop();
+    assert_eq!(lines(&out).last().map(String::as_str), Some("root shutdown"));
+}
+
 #[test]
 fn a_reload_brings_and_takes_scripts() {
     if !able(&[]) {

@@ -52,13 +52,13 @@ keywords! {
         "Keeps symbolic links in the paths of scripts.";
     SET_SUPPLEMENTARY_GROUPS "set_supplementary_groups": FLAG, "", Works,
         "Gives scripts all groups of their user.";
-    STARTUP_SCRIPT "startup_script": Shape::Command, "", NotYet,
+    STARTUP_SCRIPT "startup_script": Shape::Command, "", Works,
         "Run once before the daemon begins its work.";
-    STARTUP_SCRIPT_TIMEOUT "startup_script_timeout": Shape::Args(&[arg(Kind::Int(1, 1000, "seconds"), "SECONDS")]), "10", NotYet,
+    STARTUP_SCRIPT_TIMEOUT "startup_script_timeout": Shape::Args(&[arg(Kind::Int(1, 1000, "seconds"), "SECONDS")]), "10", Works,
         "How long startup_script may take.";
-    SHUTDOWN_SCRIPT "shutdown_script": Shape::Command, "", NotYet,
+    SHUTDOWN_SCRIPT "shutdown_script": Shape::Command, "", Works,
         "Run once after the daemon has stopped its work.";
-    SHUTDOWN_SCRIPT_TIMEOUT "shutdown_script_timeout": Shape::Args(&[arg(Kind::Int(1, 1000, "seconds"), "SECONDS")]), "10", NotYet,
+    SHUTDOWN_SCRIPT_TIMEOUT "shutdown_script_timeout": Shape::Args(&[arg(Kind::Int(1, 1000, "seconds"), "SECONDS")]), "10", Works,
         "How long shutdown_script may take.";
     NOTIFY_FIFO "notify_fifo": FIFO, "", Works,
         "A named pipe that gets a line for every change of state.";
