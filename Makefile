@@ -2,14 +2,15 @@
 #
 #   make demo      two routers, one address, a failover: the experiment of the seed page
 #   make test      everything: format, lints, docs, man pages, unit, simulation, network tests
-#   make bench     the criterion benches
+#   make bench     viprd beside keepalived in 10 minutes: rewrites docs/BENCHMARKS.md
+#   make pieces    the criterion benches of the pieces
 #   make install   binaries, man pages, configuration, systemd unit below $(DESTDIR)$(PREFIX)
 
 PREFIX ?= /usr
 DESTDIR ?=
 CARGO ?= cargo
 
-.PHONY: all demo test bench install setup-demo setup-test
+.PHONY: all demo test bench pieces install setup-demo setup-test
 
 all:
 	$(CARGO) build --release --locked
@@ -32,8 +33,12 @@ test: setup-test
 	$(CARGO) test --locked --all-targets
 	$(CARGO) test --locked --doc
 
-bench: setup-test
+pieces: setup-test
 	$(CARGO) bench --locked
+
+bench: setup-test
+	$(CARGO) build --release --locked
+	target/release/viprlab bench --svg docs/benchmarks --markdown docs/BENCHMARKS.md
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/viprd

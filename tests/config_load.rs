@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use viprd::base::Span;
+use viprd::base::{Family, Span};
 use viprd::config::{self, Loaded, MemoryFiles, Options, OsFiles, Process, Severity};
-use viprd::vrrp::Preempt;
+use viprd::vrrp::{Peer, Preempt, Transport};
 
 fn load(text: &str) -> Loaded {
     let files = MemoryFiles::new().with("/etc/test.conf", text);
@@ -180,4 +180,44 @@ fn order_does_not_matter() {
     assert_eq!(routers(&one), routers(&other));
     assert_eq!((one.diagnostics.exit_code(), other.diagnostics.exit_code()), (0, 0));
     assert_eq!(routers(&one)[0].garp.repeat, 2);
+}
+
+#[test]
+fn adverts_travel_as_written() {
+    let transport = |text: &str| {
+        let configuration = load(text).configuration.unwrap();
+        let [router] = &configuration.routers[..] else { panic!("one router of {text}") };
+        router.transport.clone()
+    };
+    let ip = |text: &str| text.parse().unwrap();
+    let plain = transport(&instance("virtual_ipaddress {\n 10.0.0.5\n}"));
+    assert_eq!(plain, Transport::default());
+
+    let six = transport(&instance("virtual_ipaddress {\n fe80::5/64\n}"));
+    assert_eq!(six, Transport { family: Family::Ipv6, ..Transport::default() });
+    let native = transport(&instance("native_ipv6\n no_virtual_ipaddress"));
+    assert_eq!(native.family, Family::Ipv6);
+
+    // Of two sources the later one holds, whatever it is called.
+    let sources =
+        "unicast_src_ip 10.0.0.1\n mcast_src_ip 10.0.0.2\n virtual_ipaddress {\n 10.0.0.5\n}";
+    assert_eq!(transport(&instance(sources)).source, Some(ip("10.0.0.2")));
+
+    let peer = |text: &str, min_ttl, max_ttl| Peer { ip: ip(text), min_ttl, max_ttl };
+    let peers =
+        "unicast_peer {\n 10.0.0.2\n 10.0.0.3 max_ttl 64\n 10.0.0.2 min_ttl 9\n fe80::1\n}\n";
+    let unicast = transport(&instance(&format!("unicast_ttl 9\n{peers}"))).unicast.unwrap();
+    assert_eq!(unicast.ttl, 9);
+    assert_eq!(*unicast.peers, [peer("10.0.0.2", 0, 255), peer("10.0.0.3", 0, 64)]);
+    assert!(unicast.check_source, "a limit would be none if others were heard");
+
+    let one = "unicast_peer {\n 10.0.0.2\n}\n";
+    for (globals, own, check) in
+        [("", "", false), ("", "check_unicast_src", true), ("vrrp_check_unicast_src", "", true)]
+    {
+        let text = format!("global_defs {{\n{globals}\n}}\n{}", instance(&format!("{own}\n{one}")));
+        assert_eq!(transport(&text).unicast.unwrap().check_source, check, "{text}");
+    }
+    let none = transport(&instance("unicast_fault_no_peer")).unicast.unwrap();
+    assert!(none.peers.is_empty());
 }

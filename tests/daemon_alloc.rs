@@ -103,13 +103,22 @@ fn test() -> ExitCode {
         let must = std::env::var("CI").as_deref() == Ok("true");
         return if must { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    for io in ["uring", "epoll"] {
+    for (io, travel) in [
+        ("uring", Travel::Ipv4),
+        ("epoll", Travel::Ipv4),
+        ("uring", Travel::Ipv6),
+        ("uring", Travel::Unicast),
+    ] {
         let site = Site::new(io);
-        let master = site.start("r", io, 150);
-        let backup = site.start("n", io, 50);
+        let master = site.start("r", io, travel, 150);
+        let backup = site.start("n", io, travel, 50);
+        let address = match travel {
+            Travel::Ipv4 | Travel::Unicast => "inet 10.9.1.",
+            Travel::Ipv6 => "inet6 2001:db8:1::",
+        };
         eventually("all are master", || {
             let listed = site.ip(&["-n", &site.namespace("r"), "address", "show", "dev", "eth0"]);
-            listed.matches("inet 10.9.1.").count() == usize::from(ROUTERS)
+            listed.matches(address).count() == usize::from(ROUTERS)
         });
         // Over by then: both sets of gratuitous ARPs, and whatever grows once.
         thread::sleep(Duration::from_secs(7));
@@ -123,15 +132,24 @@ fn test() -> ExitCode {
             let packets = site.packets() - packets;
             let [by_master, by_backup] = [master.asked() - before[0], backup.asked() - before[1]];
             println!(
-                "{io}: {packets} adverts; allocations by the master {by_master}, by the backup \
+                "{io}, {travel:?}: {packets} adverts; allocations by the master {by_master}, by the backup \
                  {by_backup}"
             );
             packets > 5000 && (by_master, by_backup) == (0, 0)
         });
-        assert!(held, "{io}: memory was taken each time");
+        assert!(held, "{io}, {travel:?}: memory was taken each time");
     }
     println!("a_steady_daemon_takes_no_memory: ok");
     ExitCode::SUCCESS
+}
+
+/// How adverts travel.
+#[derive(Clone, Copy, Debug)]
+enum Travel {
+    Ipv4,
+    Ipv6,
+    /// Over IPv4, to the other host alone.
+    Unicast,
 }
 
 /// Two hosts, `r` and `n`, joined by eth0; gone when dropped.
@@ -180,14 +198,20 @@ impl Site {
     }
 
     /// Starts this program as the daemon.
-    fn start(&self, host: &str, io: &str, priority: u8) -> Daemon {
+    fn start(&self, host: &str, io: &str, travel: Travel, priority: u8) -> Daemon {
         let mut text = String::new();
+        let (address, peers) = match (travel, host) {
+            (Travel::Ipv4, _) => ("10.9.1.", ""),
+            (Travel::Ipv6, _) => ("2001:db8:1::", ""),
+            (Travel::Unicast, "r") => ("10.9.1.", "unicast_peer {\n 10.9.0.2\n }"),
+            (Travel::Unicast, _) => ("10.9.1.", "unicast_peer {\n 10.9.0.1\n }"),
+        };
         for number in 1..=ROUTERS {
             let _ = writeln!(
                 text,
                 "vrrp_instance VI_{number} {{\n interface eth0\n virtual_router_id {number}\n \
-                 version 3\n advert_int 0.05\n priority {priority}\n \
-                 virtual_ipaddress {{\n 10.9.1.{number}/32\n }}\n}}"
+                 version 3\n advert_int 0.05\n priority {priority}\n {peers}\n \
+                 virtual_ipaddress {{\n {address}{number}\n }}\n}}"
             );
         }
         let file = |name: &str| self.dir.join(format!("{host}.{name}"));

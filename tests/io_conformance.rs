@@ -2,7 +2,7 @@
 //! the ring and for epoll alike.
 
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::Command;
@@ -354,7 +354,7 @@ conformance! {
         // SAFETY: the name is a C string.
         let lo = unsafe { libc::if_nametoindex(c"lo".as_ptr()) };
         match io.completion().expect("a completion").event {
-            Event::Datagram { bytes, ifindex, truncated } => {
+            Event::Datagram { bytes, ifindex, envelope: None, truncated, .. } => {
                 assert_eq!((bytes, ifindex, truncated), (&b"with"[..], Some(IfIndex(lo)), false));
             }
             other => panic!("{other:?}"),
@@ -724,7 +724,7 @@ conformance! {
             let raw = sockets::raw_ipv4_receiver(112, 1 << 20).unwrap();
             let mut memberships = sockets::Memberships::new();
             for link in 0..LINKS {
-                memberships.join(index_of(&format!("b{link}")), GROUP).unwrap();
+                memberships.join(index_of(&format!("b{link}")), GROUP.into()).unwrap();
             }
             (raw, memberships)
         }).unwrap();
@@ -748,7 +748,7 @@ conformance! {
                 quiet += usize::from(heard.len() >= count);
                 while let Some(completion) = io.completion() {
                     match (completion.token, completion.event) {
-                        (A, Event::Datagram { bytes, ifindex, truncated: false }) => {
+                        (A, Event::Datagram { bytes, ifindex, truncated: false, .. }) => {
                             assert_eq!((bytes[0], bytes[9], bytes.len()), (0x45, 112, 40));
                             heard.push((bytes[20], ifindex.expect("an interface")));
                         }
@@ -765,9 +765,9 @@ conformance! {
         assert_eq!(heard(io, all.len()), all);
 
         // One link is left, another deleted: neither is heard, the others are.
-        memberships.leave(all[7].1, GROUP).unwrap();
+        memberships.leave(all[7].1, GROUP.into()).unwrap();
         lab.run(&format!("-n {} link del b9", lab.name_b));
-        memberships.leave(all[9].1, GROUP).unwrap();
+        memberships.leave(all[9].1, GROUP.into()).unwrap();
         lab.run(&format!("-n {} link add a9 type veth peer name none", lab.name_a));
         lab.run(&format!("-n {} link set a9 up", lab.name_a));
         let fewer: Vec<_> =
@@ -805,6 +805,64 @@ conformance! {
             _ => None,
         });
         assert_eq!(heard, Some((112, 5)));
+    }
+
+    /// IPv6: a plain datagram socket has joined the group, a raw one hears what follows the header,
+    /// and what the header said beside it; finished packets leave for peers by a raw socket.
+    fn ipv6_packets_come_with_what_their_headers_said(io) {
+        let Some(lab) = Lab::with_links(1) else { return };
+        for (name, link, last) in [(&lab.name_a, "a0", 1), (&lab.name_b, "b0", 2)] {
+            lab.run(&format!("-n {name} address add fe80::77:{last}/64 dev {link} nodad"));
+        }
+        let group: Ipv6Addr = "ff02::12".parse().unwrap();
+        let source: Ipv6Addr = "fe80::77:1".parse().unwrap();
+        let theirs: Ipv6Addr = "fe80::77:2".parse().unwrap();
+        let (raw, at, _memberships) = lab.b.within(|| {
+            let raw = sockets::raw_ipv6_receiver(112, 1 << 20).unwrap();
+            let at = index_of("b0");
+            let mut memberships = sockets::Memberships::new();
+            memberships.join(at, group.into()).unwrap();
+            (raw, at, memberships)
+        }).unwrap();
+        let (frames, packets, out) = lab.a.within(|| {
+            let packets = sockets::raw_ipv6_sender(1 << 20).unwrap();
+            (sockets::packet_sender(1 << 20).unwrap(), packets, index_of("a0"))
+        }).unwrap();
+        io.receive(A, raw.as_fd(), Pool::Packets).unwrap();
+
+        let packet = |to: Ipv6Addr, hop_limit: u8| {
+            let mut packet = vec![0x60, 0, 0, 0, 0, 8, 112, hop_limit];
+            packet.extend(source.octets());
+            packet.extend(to.octets());
+            packet.extend(b"payload!");
+            packet
+        };
+        let mut frame = vec![0x33, 0x33, 0, 0, 0, 0x12, 2, 0, 0, 0, 0, 9, 0x86, 0xdd];
+        frame.extend(packet(group, 255));
+        io.send_frame(B, frames.as_raw_fd(), out, &frame);
+        io.send_ipv6(B, packets.as_raw_fd(), theirs, out, &packet(theirs, 7));
+        let unknown = "2001:db8::1".parse().unwrap();
+        io.send_ipv6(UNKNOWN, packets.as_raw_fd(), unknown, out, &packet(unknown, 7));
+
+        let (mut heard, mut failed) = (Vec::new(), None);
+        let end = clock::now() + Span::from_secs(10);
+        while (heard.len() < 2 || failed.is_none()) && clock::now() < end {
+            io.turn(soon()).unwrap();
+            while let Some(completion) = io.completion() {
+                match (completion.token, completion.event) {
+                    (A, Event::Datagram { bytes, ifindex, envelope: Some(said), .. }) => {
+                        assert_eq!((bytes, ifindex), (&b"payload!"[..], Some(at)));
+                        assert_eq!(said.source, source);
+                        heard.push((said.destination, said.hop_limit));
+                    }
+                    (UNKNOWN, Event::SendFailed(error)) => failed = error.raw_os_error(),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        heard.sort();
+        assert_eq!(heard, [(theirs, 7), (group, 255)]);
+        assert_eq!(failed, Some(libc::ENETUNREACH));
     }
 
     /// Netlink's own ENOBUFS must be told, whatever the pool's state: the mirror has to resync.

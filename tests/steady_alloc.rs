@@ -3,13 +3,13 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use viprd::base::{
-    Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, RouterId, Scope, Span,
-    VirtualAddress, Vrid,
+    Centis, Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId,
+    Scope, Span, VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Preempt, RouterParams, StateName};
+use viprd::vrrp::{Action, Engine, GarpParams, Preempt, RouterParams, StateName, Transport};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, ChecksumForm, Version};
 
@@ -70,22 +70,22 @@ struct House {
 impl House {
     fn new() -> Self {
         let params: Vec<RouterParams> = (1..=ROUTERS).map(params).collect();
-        let frame = |params: &RouterParams, source| {
+        let frame = |params: &RouterParams, source: IpAddr| {
             let content = AdvertContent {
                 version: params.version,
                 vrid: params.vrid,
                 priority: params.priority,
                 interval: params.interval,
                 source,
-                addresses: &[Ipv4Addr::new(192, 0, 2, params.vrid.get())],
+                addresses: &[Ipv4Addr::new(192, 0, 2, params.vrid.get()).into()],
                 checksum_form: params.checksum_form,
             };
             AdvertFrame::new(&content, Mac::default())
         };
         let now = Instant::from_nanos(123_456_789_012);
         let mut house = House {
-            frames: params.iter().map(|params| frame(params, Ipv4Addr::new(10, 0, 0, 1))).collect(),
-            peers: params.iter().map(|params| frame(params, Ipv4Addr::new(10, 0, 0, 2))).collect(),
+            frames: params.iter().map(|params| frame(params, [10, 0, 0, 1].into())).collect(),
+            peers: params.iter().map(|params| frame(params, [10, 0, 0, 2].into())).collect(),
             engine: Engine::new(params, 1),
             now,
         };
@@ -102,6 +102,7 @@ impl House {
             mac: Some(Mac::default()),
             mtu: 1500,
             primary_ipv4: Some(Ipv4Addr::new(10, 0, 0, 1)),
+            link_local: LinkLocal::None,
         };
         self.engine.on_link(self.now, &LinkChange { link: LINK, facts: Some(facts) });
     }
@@ -157,7 +158,7 @@ impl House {
         for byte in 0..60 {
             garbage[byte] ^= byte as u8;
             if let Err((refusal, vrid)) = Advert::parse(&garbage) {
-                self.engine.on_malformed(IFINDEX, refusal, vrid);
+                self.engine.on_malformed(IFINDEX, Family::Ipv4, refusal, vrid);
             }
         }
         self.run_for(Span::from_secs(1));
@@ -174,6 +175,7 @@ fn params(vrid: u8) -> RouterParams {
         link: LINK,
         vrid: Vrid::new(vrid).expect("from 1"),
         version: Version::V3,
+        transport: Transport::default(),
         checksum_form: ChecksumForm::Message,
         priority: 100,
         interval: Centis::new(10).expect("not 0"),
@@ -189,6 +191,9 @@ fn params(vrid: u8) -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams { refresh: Span::from_secs(1), ..GarpParams::default() },
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 

@@ -11,6 +11,16 @@ use super::LinkId;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Mac(pub [u8; 6]);
 
+/// Which of the two internet protocols: each has virtual routers of its own (RFC 9568 section 1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
 /// An address label such as `eth1:0`: at most 15 bytes (`IFNAMSIZ` less its NUL).
 pub type Label = ArrayString<15>;
 
@@ -44,6 +54,33 @@ impl Mac {
     /// Where VRRP adverts over IPv4 go: the Ethernet form of 224.0.0.18 (RFC 9568 section 5.1.1.2,
     /// RFC 1112 section 6.4).
     pub const VRRP_IPV4: Mac = Mac([0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]);
+
+    /// Where VRRP adverts over IPv6 go: the Ethernet form of ff02::12 (RFC 9568 section 5.1.2.2,
+    /// RFC 2464 section 7).
+    pub const VRRP_IPV6: Mac = Mac([0x33, 0x33, 0x00, 0x00, 0x00, 0x12]);
+
+    /// All nodes of IPv6 on a link: the Ethernet form of ff02::1 (RFC 2464 section 7).
+    pub const ALL_NODES: Mac = Mac([0x33, 0x33, 0x00, 0x00, 0x00, 0x01]);
+}
+
+impl Family {
+    /// That of `ip`.
+    pub const fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Family::Ipv4,
+            IpAddr::V6(_) => Family::Ipv6,
+        }
+    }
+}
+
+/// `IPv4`, `IPv6`.
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::Ipv4 => "IPv4",
+            Family::Ipv6 => "IPv6",
+        })
+    }
 }
 
 impl Scope {

@@ -8,10 +8,12 @@ mod address;
 mod facts;
 mod histogram;
 mod ids;
+mod macvlan;
 mod time;
 
-pub use address::{Label, Mac, Scope, VirtualAddress};
-pub use facts::{LinkChange, LinkFacts};
+pub use address::{Family, Label, Mac, Scope, VirtualAddress};
+pub use facts::{LinkChange, LinkFacts, LinkLocal};
 pub use histogram::{Bucket, Histogram};
 pub use ids::{GroupId, IfIndex, LinkId, LinkNames, RouterId, TrackId, Vrid};
+pub use macvlan::Macvlan;
 pub use time::{Centis, Instant, Span};

@@ -183,6 +183,7 @@ pub mod codes {
         MIXED_FAMILIES "E081" Flawed "addresses of both families in one route or rule"
         NO_PREFERENCE "W082" Fine "a policy rule has no preference"
         DUPLICATE_TRACK "W083" Flawed "something is tracked twice"
+        NOT_A_VMAC "W084" Flawed "a MAC address isn't possible for use_vmac"
         // Names.
         UNDEFINED_NAME "E085" Flawed "a name isn't defined"
         UNUSED_NAME "N086" Fine "a block is never used"
@@ -249,6 +250,12 @@ impl Diagnostic {
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         self.code.severity()
+    }
+
+    /// Whether it is worth a line in a log that is not in detail: all but the notes, and of those
+    /// that a whole part of the file is skipped.
+    pub fn is_news(&self) -> bool {
+        self.severity() > Severity::Note || self.code.id == codes::OUT_OF_SCOPE.id
     }
 }
 

@@ -1,17 +1,20 @@
 //! **From the model to parameters**: defaults filled in, names turned into ids, and what can't work
 //! on the wire refused.
 
+pub(super) mod vmac;
+
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::facts::Facts;
-use super::keywords::{Key, address as addr, global, instance, root};
+use super::facts::{Facts, ip_of};
+use super::keywords::{Key, address as addr, global, group::peer, instance, root};
 use super::model::{Datum, Entry, Section};
 use super::track::Trackers;
 use super::{Configuration, notify, settings};
-use crate::base::{Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
-use crate::vrrp::{GarpParams, Preempt, RouterParams};
-use crate::wire::ChecksumForm;
+use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
+use crate::vrrp::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
+use crate::wire::{ChecksumForm, Version};
+use vmac::{Vmac, Vmacs};
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
 pub(super) fn lower<'m>(
@@ -20,7 +23,9 @@ pub(super) fn lower<'m>(
     routers: &[Facts<'m>],
 ) -> Configuration {
     let links = LinkNames::default();
-    let mut lowering = Lowering { globals, links, trackers: Trackers::new(model) };
+    let trackers = Trackers::new(model);
+    let mut lowering = Lowering { globals, links, trackers, vmacs: Vmacs::default() };
+    lowering.vmacs.reserve(routers);
     let global = settings::settings(model, globals);
     let notifications = notify::notifications(model, globals, routers);
     let facts = routers;
@@ -34,31 +39,35 @@ struct Lowering<'m> {
     globals: &'m Section,
     links: LinkNames,
     trackers: Trackers<'m>,
+    vmacs: Vmacs,
 }
 
 impl<'m> Lowering<'m> {
     /// A virtual router; `None` if it lacks what it needs, which the checks have told.
     fn router(&mut self, router: &Facts<'m>) -> Option<RouterParams> {
-        // Not spoken yet: as a multicast router of IPv4 it would be something else.
-        if router.is_v6 || router.unicast {
-            return None;
-        }
         let link = self.links.intern(router.interface?);
         let section = router.section;
+        let mut vmac = Vmac::of(router, link, router.vrid?);
+        // Also without an address: the virtual MAC is ours to answer for.
+        self.home(&mut vmac, link, None);
         let (tracked_links, tracking) = self.trackers.tracking(router, &mut self.links);
         Some(RouterParams {
             name: router.name().into(),
             link,
             vrid: Vrid::new(router.vrid?)?,
             version: router.version,
+            transport: transport(router),
             checksum_form: self.checksum_form(section),
             priority: router.priority,
             interval: router.interval().1,
             preempt: preempt(router),
             tracked_links,
             tracking,
-            addresses: self.addresses(router, link),
+            addresses: self.addresses(router, link, &mut vmac),
             garp: self.garp(section),
+            source_mac: vmac.source(),
+            macvlans: vmac.macvlans(),
+            accept: accepts(router),
         })
     }
 
@@ -89,11 +98,16 @@ impl<'m> Lowering<'m> {
         delays.into_iter().map(|(name, down, up)| (self.links.intern(name), down, up)).collect()
     }
 
-    fn addresses(&mut self, router: &Facts<'_>, link: LinkId) -> Box<[VirtualAddress]> {
+    fn addresses(
+        &mut self,
+        router: &Facts<'_>,
+        link: LinkId,
+        vmac: &mut Vmac<'_>,
+    ) -> Box<[VirtualAddress]> {
         let mut seen = HashSet::new();
         let mut addresses = Vec::new();
         for (entry, _) in router.addresses() {
-            let Some(address) = self.address(entry, link) else { continue };
+            let Some(address) = self.address(entry, link, vmac) else { continue };
             if seen.insert((address.ip, address.link)) {
                 addresses.push(address);
             }
@@ -102,7 +116,12 @@ impl<'m> Lowering<'m> {
         addresses.into()
     }
 
-    fn address(&mut self, entry: &Entry, link: LinkId) -> Option<VirtualAddress> {
+    fn address(
+        &mut self,
+        entry: &Entry,
+        link: LinkId,
+        vmac: &mut Vmac<'_>,
+    ) -> Option<VirtualAddress> {
         let Some(Datum::Prefix(ip, length)) = entry.subject().map(|item| &item.datum) else {
             return None;
         };
@@ -111,6 +130,7 @@ impl<'m> Lowering<'m> {
             Some(name) => self.links.intern(name),
             None => link,
         };
+        let link = self.home(vmac, link, Some(entry));
         let label = entry.get(addr::LABEL).and_then(|setting| setting.text());
         let scope = entry.get(addr::SCOPE).and_then(|setting| setting.text());
         Some(VirtualAddress {
@@ -175,6 +195,55 @@ impl<'m> Lowering<'m> {
             .unwrap_or(default.delay),
         }
     }
+}
+
+/// Whether its addresses take traffic: unless `no_accept` or strictness forbids it (with VRRPv3,
+/// `accept` allows it again), and always where it owns them.
+fn accepts(router: &Facts<'_>) -> bool {
+    let section = router.section;
+    let position = |key| section.settings.iter().rposition(|setting| setting.key == key);
+    let (yes, no) = (position(instance::ACCEPT), position(instance::NO_ACCEPT));
+    router.is_owner()
+        || match router.strict {
+            true => yes > no && router.version == Version::V3,
+            false => yes >= no,
+        }
+}
+
+/// How its adverts travel.
+fn transport(router: &Facts<'_>) -> Transport {
+    let section = router.section;
+    // Of the two the one given last holds.
+    let sources = [instance::UNICAST_SRC_IP, instance::MCAST_SRC_IP];
+    let given = section.settings.iter().rev().find(|setting| sources.contains(&setting.key));
+    let source = given.and_then(|setting| section.ip(setting.key));
+    let fault_without = section.is_set(instance::UNICAST_FAULT_NO_PEER);
+    Transport {
+        family: if router.is_v6 { Family::Ipv6 } else { Family::Ipv4 },
+        source: source.filter(|ip| ip.is_ipv6() == router.is_v6),
+        unicast: (router.unicast || fault_without).then(|| unicast(router)),
+    }
+}
+
+fn unicast(router: &Facts<'_>) -> Unicast {
+    let section = router.section;
+    let mut peers: Vec<Peer> = Vec::new();
+    let mut limited = false;
+    for entry in section.lines(instance::UNICAST_PEER) {
+        let Some(ip) = ip_of(entry).filter(|ip| ip.is_ipv6() == router.is_v6) else { continue };
+        let limit = |key| u8::try_from(entry.get(key)?.int()?).ok();
+        let (min, max) = (limit(peer::MIN_TTL), limit(peer::MAX_TTL));
+        if !peers.iter().any(|peer| peer.ip == ip) {
+            limited |= min.is_some() || max.is_some();
+            peers.push(Peer { ip, min_ttl: min.unwrap_or(0), max_ttl: max.unwrap_or(255) });
+        }
+    }
+    let ttl = section.int(instance::UNICAST_TTL).and_then(|ttl| u8::try_from(ttl).ok());
+    let check = section
+        .bool(instance::CHECK_UNICAST_SRC)
+        .unwrap_or_else(|| router.globals.is_set(global::VRRP_CHECK_UNICAST_SRC));
+    // A limit that anybody else may ignore would be none.
+    Unicast { peers: peers.into(), ttl: ttl.unwrap_or(255), check_source: check || limited }
 }
 
 /// `nopreempt` and `preempt_delay`, where they work: neither does with `state MASTER`.

@@ -11,6 +11,7 @@ mod check;
 pub mod command;
 pub mod diagnostic;
 mod facts;
+mod host;
 pub mod keywords;
 mod lex;
 mod lower;
@@ -31,9 +32,10 @@ mod words;
 use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
+pub use host::default_file;
 pub use notify::{Notifications, Notify};
 pub use print::{print, vocabulary};
-pub use settings::{Buffers, Fifo, FileSettings, Global, Process, ScriptSettings};
+pub use settings::{Buffers, Fifo, FileSettings, Firewall, Global, Process, ScriptSettings};
 pub use source::{Files, MemoryFiles, OsFiles};
 
 pub use track::{Script, TrackFile, TrackNames, Tracker, TrackerKind};

@@ -49,26 +49,42 @@ pub fn plan<'a>(
     wanted: &[RouterParams],
 ) -> Plan {
     let mut by_identity: HashMap<Identity, usize> = HashMap::with_capacity(wanted.len());
-    for (index, params) in wanted.iter().enumerate() {
-        // Of two that clash the configuration's checks have told; the first one is kept.
-        by_identity.entry(params.identity()).or_insert(index);
-    }
-    let mut found = vec![false; wanted.len()];
-    let (mut removals, mut alterations) = (Vec::new(), Vec::new());
-    let mut counts = Counts::default();
-    for (id, params) in running {
-        let index = by_identity.get(&params.identity()).copied();
-        match index.and_then(|index| Some((index, wanted.get(index)?))) {
-            Some((index, new)) if !found[index] && params.can_become(new) => {
-                found[index] = true;
-                match params == new {
-                    true => counts.unchanged += 1,
-                    false => alterations.push(Step::Alter(id, index)),
-                }
-            }
-            _ => removals.push(Step::Remove(id)),
+    // The next one of the same identity: unicast routers may share one.
+    let mut namesakes: HashMap<usize, usize> = HashMap::new();
+    for (index, params) in wanted.iter().enumerate().rev() {
+        if let Some(next) = by_identity.insert(params.identity(), index) {
+            namesakes.insert(index, next);
         }
     }
+    let running: Vec<(RouterId, &RouterParams)> = running.into_iter().collect();
+    let mut found = vec![false; wanted.len()];
+    let mut becomes: Vec<Option<&RouterParams>> = vec![None; running.len()];
+    let mut alterations = Vec::new();
+    let mut counts = Counts::default();
+    // Of several with one identity each is the one of its name, or else the first that is left.
+    for by_name in [true, false] {
+        for (&(id, params), becomes) in running.iter().zip(&mut becomes) {
+            if becomes.is_some() {
+                continue;
+            }
+            let first = by_identity.get(&params.identity()).copied();
+            let mut same = std::iter::successors(first, |index| namesakes.get(index).copied())
+                .filter_map(|index| Some((index, wanted.get(index)?)));
+            let fits = |&(index, new): &(usize, &RouterParams)| {
+                let named = !by_name || new.name == params.name;
+                named && !found[index] && params.can_become(new)
+            };
+            let Some((index, new)) = same.find(fits) else { continue };
+            found[index] = true;
+            *becomes = Some(new);
+            match params == new {
+                true => counts.unchanged += 1,
+                false => alterations.push(Step::Alter(id, index)),
+            }
+        }
+    }
+    let gone = running.iter().zip(&becomes).filter(|(_, becomes)| becomes.is_none());
+    let removals: Vec<Step> = gone.map(|(&(id, _), _)| Step::Remove(id)).collect();
     let new = |(index, found): (usize, bool)| (!found).then_some(Step::Add(index));
     let additions: Vec<Step> = found.into_iter().enumerate().filter_map(new).collect();
     counts.removed = removals.len();
@@ -120,6 +136,10 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
             }
         }
         router.addresses.iter_mut().for_each(|address| adopt(&mut address.link));
+        for macvlan in &mut router.macvlans {
+            adopt(&mut macvlan.link);
+            adopt(&mut macvlan.base);
+        }
     }
     configuration.link_delays.iter_mut().for_each(|(link, ..)| adopt(link));
     configuration.links = LinkNames::default();
@@ -172,6 +192,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.process.umask != b.process.umask, "umask"),
         (a.scripts.fifos != b.scripts.fifos, "notify_fifo, vrrp_notify_fifo"),
         (a.buffers != b.buffers, "vrrp_netlink_*_rcv_bufs"),
+        (a.firewall != b.firewall, "nftables, nftables_priority, nftables_counters"),
         (a.mcast_group4 != b.mcast_group4, "vrrp_mcast_group4"),
         (a.mcast_group6 != b.mcast_group6, "vrrp_mcast_group6"),
     ];
@@ -181,8 +202,8 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Centis, Scope, VirtualAddress, Vrid};
-    use crate::vrrp::{GarpParams, Preempt};
+    use crate::base::{Centis, Family, Scope, VirtualAddress, Vrid};
+    use crate::vrrp::{GarpParams, Preempt, Transport};
     use crate::wire::{ChecksumForm, Version};
     use proptest::prelude::*;
 
@@ -192,6 +213,7 @@ mod tests {
             link: LinkId(link),
             vrid: Vrid::new(vrid).unwrap(),
             version: Version::V3,
+            transport: Transport::default(),
             checksum_form: ChecksumForm::Message,
             priority: 100,
             interval: Centis::DEFAULT,
@@ -207,6 +229,9 @@ mod tests {
                 scope: Scope::GLOBAL,
             }]),
             garp: GarpParams::default(),
+            source_mac: None,
+            macvlans: Box::default(),
+            accept: true,
         }
     }
 
@@ -235,10 +260,24 @@ mod tests {
     fn vrids_of_two_families_and_interfaces_are_their_own() {
         let mut six = router(0, 1, "six");
         six.addresses[0].ip = "fe80::1".parse().unwrap();
+        six.transport.family = Family::Ipv6;
         let old = [router(0, 1, "four")];
         let new = [router(1, 1, "four"), six];
         let plan = plan(with_ids(&old), &new);
         assert_eq!(plan.steps, [Step::Remove(RouterId(0)), Step::Add(0), Step::Add(1)]);
+    }
+
+    /// Unicast routers may share interface, vrid and family; their names tell them apart.
+    #[test]
+    fn routers_that_share_an_identity_keep_to_their_names() {
+        let named = |name: &str, priority| RouterParams { priority, ..router(0, 1, name) };
+        let old = [named("a", 100), named("b", 100), named("c", 100)];
+        let new = [named("c", 100), named("a", 101), named("z", 100)];
+        let plan = plan(with_ids(&old), &new);
+        assert_eq!(plan.steps, [Step::Alter(RouterId(0), 1), Step::Alter(RouterId(3), 2)]);
+        assert_eq!(plan.counts.unchanged, 1);
+        let fewer = super::plan(with_ids(&old), &new[..1]);
+        assert_eq!(fewer.counts.removed, 2);
     }
 
     #[test]

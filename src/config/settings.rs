@@ -40,6 +40,19 @@ pub struct Global {
     pub buffers: Buffers,
     /// Files that the daemon writes.
     pub files: FileSettings,
+    /// The nftables table of addresses that take no traffic.
+    pub firewall: Firewall,
+}
+
+/// The nftables table of addresses that take no traffic.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Firewall {
+    /// Its name.
+    pub table: Option<String>,
+    /// The priority of its chain.
+    pub priority: Option<i32>,
+    /// Whether its rules count.
+    pub counters: bool,
 }
 
 /// How the process is scheduled.
@@ -149,6 +162,11 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
         net_namespace: root_text(root::NET_NAMESPACE),
         instance: root_text(root::INSTANCE),
         use_pid_dir: model.is_set(root::USE_PID_DIR),
+        firewall: Firewall {
+            table: text(global::NFTABLES),
+            priority: globals.int(global::NFTABLES_PRIORITY).and_then(|n| i32::try_from(n).ok()),
+            counters: globals.is_set(global::NFTABLES_COUNTERS),
+        },
         process: Process {
             name: text(global::PROCESS_NAME),
             nice: small(global::VRRP_PRIORITY),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,9 +47,11 @@ pub struct StatusRecord {
     pub vrid: u8,
     /// VRRP version, 2 or 3.
     pub version: u8,
+    /// What carries its adverts, 4 or 6: the version of IP.
+    pub ip_version: u8,
     /// Its state.
     pub state: StateWord,
-    /// Why it can't run, in words; only in FAULT.
+    /// Why it can't run, in words; only in FAULT, and in INIT while it waits for its address.
     pub fault: Option<String>,
     /// Since when it is in that state.
     pub since: WallTime,
@@ -60,7 +62,7 @@ pub struct StatusRecord {
     /// Priority after tracking.
     pub effective_priority: u8,
     /// Who is master: the one it follows, or itself; `None` while it knows none.
-    pub master: Option<Ipv4Addr>,
+    pub master: Option<IpAddr>,
     /// The master's priority.
     pub master_priority: Option<u8>,
     /// When the last advert was accepted (BACKUP) or sent (MASTER).
@@ -85,6 +87,12 @@ pub struct ShowRecord {
     pub deadline: Option<WallTime>,
     /// How long until then; 0 if that moment has come.
     pub deadline_seconds: Option<f64>,
+    /// The address that its adverts come from, if one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// Its unicast peers; without any it uses multicast.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unicast_peers: Vec<IpAddr>,
     /// The protocol's times.
     pub times: TimesRecord,
     /// Whether it owns the addresses (priority 255).
@@ -127,9 +135,9 @@ pub struct AddressRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CauseRecord {
     /// For programs: `startup`, `shutdown`, `interface-absent`, `interface-down`,
-    /// `no-primary-ip-address`, `interface-not-ethernet`, `fault-ended`, `master-timeout`,
-    /// `master-resigned`, `outranked`, `address-lost`, `tracked-fault`, `tracked-unknown`,
-    /// `sync-group-fault`, `sync-group`.
+    /// `no-primary-ip-address`, `tentative-ip-address`, `no-unicast-peers`,
+    /// `interface-not-ethernet`, `fault-ended`, `master-timeout`, `master-resigned`, `outranked`,
+    /// `address-lost`, `tracked-fault`, `tracked-unknown`, `sync-group-fault`, `sync-group`.
     pub event: String,
     /// For people: a clause that follows "because".
     pub words: String,
@@ -367,6 +375,8 @@ counters_record! {
         version_errors,
         auth_type_mismatch,
         own_address_rcvd,
+        peer_errors,
+        destination_errors,
         advertisement_missed,
         advertisement_late,
     }
@@ -397,6 +407,8 @@ impl RouterCountersRecord {
             + self.version_errors
             + self.auth_type_mismatch
             + self.own_address_rcvd
+            + self.peer_errors
+            + self.destination_errors
     }
 }
 

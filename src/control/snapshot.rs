@@ -6,7 +6,7 @@ use super::record::{
 };
 use super::words::{cause_event, cause_words, fault_words, link_name};
 use super::{View, WallTime};
-use crate::base::{Histogram, Instant, Span, VirtualAddress};
+use crate::base::{Family, Histogram, Instant, Span, VirtualAddress};
 use crate::vrrp::params::{active_down_interval, skew_time};
 use crate::vrrp::{GarpParams, Preempt, RouterView, State};
 
@@ -28,6 +28,10 @@ impl View<'_> {
             interface: link_name(params.link, self.names).into(),
             vrid: params.vrid.get(),
             version: params.version.number(),
+            ip_version: match params.transport.family {
+                Family::Ipv4 => 4,
+                Family::Ipv6 => 6,
+            },
             state: router.state.name().into(),
             fault: fault.map(|fault| fault_words(fault, self.names, &params.tracking)),
             since: self.wall(since),
@@ -66,6 +70,13 @@ impl View<'_> {
             },
             deadline: deadline.map(|at| self.wall(at)),
             deadline_seconds: deadline.map(|at| at.since(self.now).as_secs_f64()),
+            source: params.transport.source,
+            unicast_peers: params
+                .transport
+                .unicast
+                .iter()
+                .flat_map(|unicast| unicast.peers.iter().map(|peer| peer.ip))
+                .collect(),
             times: times(router),
             owner: params.is_owner(),
             preempt,

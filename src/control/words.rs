@@ -39,6 +39,14 @@ pub fn fault_words(fault: Fault, names: &LinkNames, tracking: &Tracking) -> Stri
         Fault::NoPrimaryAddress(link) => {
             format!("interface {} has no IPv4 address of its own", link_name(link, names))
         }
+        Fault::NoLinkLocal(link) => {
+            format!("interface {} has no link-local IPv6 address", link_name(link, names))
+        }
+        Fault::Tentative(link) => {
+            let link = link_name(link, names);
+            format!("the link-local IPv6 address of {link} is still checked for duplicates")
+        }
+        Fault::NoPeers => "it has no unicast peers".into(),
         Fault::NotEthernet(link) => {
             format!("interface {} is not Ethernet", link_name(link, names))
         }
@@ -81,7 +89,9 @@ pub(super) fn cause_event(cause: Cause) -> &'static str {
         Cause::Shutdown => "shutdown",
         Cause::Fault(Fault::LinkAbsent(_)) => "interface-absent",
         Cause::Fault(Fault::LinkDown(_)) => "interface-down",
-        Cause::Fault(Fault::NoPrimaryAddress(_)) => "no-primary-ip-address",
+        Cause::Fault(Fault::NoPrimaryAddress(_) | Fault::NoLinkLocal(_)) => "no-primary-ip-address",
+        Cause::Fault(Fault::Tentative(_)) => "tentative-ip-address",
+        Cause::Fault(Fault::NoPeers) => "no-unicast-peers",
         Cause::Fault(Fault::NotEthernet(_)) => "interface-not-ethernet",
         Cause::Fault(Fault::Tracked(_)) => "tracked-fault",
         Cause::Fault(Fault::Awaited(_) | Fault::GroupAwaited) => "tracked-unknown",

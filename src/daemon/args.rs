@@ -42,6 +42,9 @@ pub(super) struct Arguments {
     /// what --config-test=FILE becomes
     #[argh(option, hidden_help)]
     pub config_test_to: Option<PathBuf>,
+    /// with -t: write the findings as JSON, to standard output
+    #[argh(switch)]
+    pub json: bool,
     /// pid file (default: /run/viprd.pid)
     #[argh(option, short = 'p')]
     pub pid: Option<PathBuf>,
@@ -198,6 +201,7 @@ impl Arguments {
             (self.mem_check_log || self.no_mem_check, "--mem-check: nothing to check"),
             (self.address_monitoring, "--address-monitoring: see ip-monitor(8)"),
             (self.dump_conf && !self.config_test, "--dump-conf: only with --config-test"),
+            (self.json && !self.config_test, "--json: only with --config-test"),
         ];
         given.into_iter().filter(|(given, _)| *given).map(|(_, why)| why).collect()
     }

@@ -1,8 +1,8 @@
 //! From the command line to a running loop, and back to an exit code.
 
 use std::fs;
-use std::io::{ErrorKind, IsTerminal};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,10 +19,12 @@ use super::journal::{self, Journal};
 use super::manners;
 use super::programs::{Programs, run_once};
 use super::pulse::Pulse;
-use super::reload::Reload;
-use super::run::Daemon;
+use super::reload::{self, Reload};
+use super::run::{Daemon, Joined};
 use super::scripts::Scripts;
 use super::signals;
+use super::sysctl::Sysctls;
+use super::vmacs;
 use super::words::{Limiter, count};
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded, TrackNames, plan};
@@ -30,11 +32,10 @@ use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
 use crate::io::{self, Backend, clock};
-use crate::kernel::Host;
+use crate::kernel::{Firewall, FirewallOptions, Host};
 use crate::vrrp::Engine;
 use crate::wire::ipv4::PROTOCOL_VRRP;
 
-const CONFIGURATION_FILES: [&str; 2] = ["/etc/viprd/viprd.conf", "/etc/keepalived/keepalived.conf"];
 const CONTROL_SOCKET: &str = "/run/viprd/viprd.sock";
 const PID_FILE: &str = "/run/viprd.pid";
 const LOG_FILE: &str = "/tmp/viprd.log";
@@ -65,10 +66,17 @@ mod exit {
 /// Every descriptor of the daemon.
 pub(super) struct Sockets {
     pub vrrp: OwnedFd,
+    /// The same for IPv6, which the kernel may not have.
+    pub vrrp_ipv6: Option<OwnedFd>,
+    /// To unicast peers.
+    pub peers_ipv4: OwnedFd,
+    pub peers_ipv6: Option<OwnedFd>,
     pub memberships: Memberships,
     pub packet: OwnedFd,
     pub monitor: OwnedFd,
     pub command: OwnedFd,
+    /// Opened when there is something to block.
+    pub firewall: Option<OwnedFd>,
     pub signals: Signals,
     pub control: Option<ControlSocket>,
 }
@@ -120,14 +128,10 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     let backend = backend(arguments)?;
     let facility = facility(arguments)?;
     let umask = umask(arguments)?;
-    let file = configuration_file(arguments);
+    let file = arguments.use_file.clone().unwrap_or_else(config::default_file);
     let options = config::Options {
-        config_id: arguments.config_id.clone().unwrap_or_else(short_host_name),
-        environment: std::env::vars().collect(),
-        random_seed: clock::wall_nanos(),
         include_check: arguments.all_config,
-        script_user: script_user(),
-        limits: config::Limits::default(),
+        ..config::Options::of_host(arguments.config_id.clone(), clock::wall_nanos())
     };
     let loaded = load_apart(&file, &options)?;
     if arguments.config_test || arguments.config_test_to.is_some() {
@@ -163,7 +167,7 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     };
     journal::install(&journal, arguments.log_detail);
     for finding in diagnostics.iter() {
-        warn!("{}", diagnostics.one_line(finding));
+        reload::tell(finding.severity(), finding.is_news(), &diagnostics.one_line(finding));
     }
     drop(diagnostics);
     let outcome = start(arguments, backend, (&file, options), configuration)
@@ -261,10 +265,18 @@ fn start(
     info!("{}, {}", count(instances, "virtual router"), count(interfaces, "interface"));
 
     let mut host = Host::new(&names);
+    host.set_macvlan_group(vmacs::link_group(control_path(arguments)));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
-    let frames = Frames::new(sockets.packet.as_raw_fd(), &routers, names.len());
+    let frames = Frames::new(&sockets, &routers, names.len());
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
+    let config::Firewall { table, priority, counters } = global.firewall.clone();
+    let standard = FirewallOptions::default();
+    let firewall = Firewall::new(FirewallOptions {
+        table: table.filter(|table| table.len() < 256).unwrap_or(standard.table),
+        priority: priority.unwrap_or(standard.priority),
+        counters,
+    });
     Ok(Daemon {
         io: io.io,
         frames,
@@ -280,22 +292,26 @@ fn start(
         files,
         delays,
         link_up: vec![None; names.len()],
-        joined: vec![None; names.len()],
+        joined: vec![Joined::default(); names.len()],
         names,
         sockets,
         keep_addresses: arguments.dont_release_vrrp,
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
+        sysctls: Sysctls::default(),
+        firewall,
+        start_by: None,
         retry_requests_at: Instant::NEVER,
         stopping: None,
         frame_failures: 0,
+        peer_failures: 0,
         packets_came: false,
     })
 }
 
 impl Sockets {
     fn open(arguments: &Arguments) -> Result<Self, Failed> {
-        let control = arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET));
+        let control = control_path(arguments);
         // The control socket first: where another viprd answers, nothing else is to be touched.
         let control = match ControlSocket::bind(control, ControlSocket::DEFAULT_MODE) {
             Ok(control) => Some(control),
@@ -308,13 +324,18 @@ impl Sockets {
                 None
             }
         };
-        let groups = [RouteGroup::Link, RouteGroup::Ipv4Address];
+        let groups = [RouteGroup::Link, RouteGroup::Ipv4Address, RouteGroup::Ipv6Address];
+        let (vrrp_ipv6, peers_ipv6) = Sockets::open_ipv6()?;
         Ok(Sockets {
             control,
             signals: Signals::open(&signals::watched(arguments.ignore_sigint))
                 .map_err(system("can't take signals"))?,
             vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER)
                 .map_err(system("can't open a raw socket for VRRP"))?,
+            vrrp_ipv6,
+            peers_ipv4: sockets::raw_ipv4_sender(None, FRAME_SEND_BUFFER)
+                .map_err(system("can't open a raw socket to unicast peers"))?,
+            peers_ipv6,
             packet: sockets::packet_sender(FRAME_SEND_BUFFER)
                 .map_err(system("can't open a packet socket"))?,
             monitor: sockets::netlink_monitor(&groups, MONITOR_RECEIVE_BUFFER)
@@ -322,8 +343,28 @@ impl Sockets {
             command: sockets::netlink_command(COMMAND_RECEIVE_BUFFER)
                 .map_err(system("can't open a netlink socket"))?,
             memberships: Memberships::default(),
+            firewall: None,
         })
     }
+
+    /// The sockets of IPv6; none where the kernel has no IPv6 at all (`ipv6.disable=1`).
+    fn open_ipv6() -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failed> {
+        let receiver = match sockets::raw_ipv6_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER) {
+            Err(cause) if cause.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+                info!("this kernel has no IPv6: virtual routers of IPv6 can't run");
+                return Ok((None, None));
+            }
+            receiver => receiver.map_err(system("can't open a raw socket for VRRP over IPv6"))?,
+        };
+        let sender = sockets::raw_ipv6_sender(FRAME_SEND_BUFFER)
+            .map_err(system("can't open a raw socket to unicast peers of IPv6"))?;
+        Ok((Some(receiver), Some(sender)))
+    }
+}
+
+/// Where the control socket is.
+fn control_path(arguments: &Arguments) -> &Path {
+    arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET))
 }
 
 /// The pid files, removed at the end.
@@ -354,29 +395,24 @@ impl Drop for PidFiles {
     }
 }
 
-fn configuration_file(arguments: &Arguments) -> PathBuf {
-    match &arguments.use_file {
-        Some(file) => file.clone(),
-        None => {
-            let existing = CONFIGURATION_FILES.iter().find(|file| Path::new(file).exists());
-            existing.unwrap_or(&CONFIGURATION_FILES[0]).into()
-        }
-    }
-}
-
 /// `-t`: tells what is wrong, where it was asked to, and exits with the contract's code.
 fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Failed> {
     let diagnostics = &loaded.diagnostics;
     if arguments.dump_conf {
         // The defaults of what is not said, as comments, where detail is asked for.
-        print!("{}", config::print(&loaded.model, arguments.log_detail));
+        say(&config::print(&loaded.model, arguments.log_detail));
     }
     match &arguments.config_test_to {
         Some(path) => {
-            let lines = diagnostics.iter().map(|finding| diagnostics.one_line(finding) + "\n");
-            fs::write(path, lines.collect::<String>())
-                .map_err(system(&format!("can't write {}", path.display())))?;
+            let text = match arguments.json {
+                true => diagnostics.json() + "\n",
+                false => diagnostics.iter().map(|it| diagnostics.one_line(it) + "\n").collect(),
+            };
+            fs::write(path, text).map_err(system(&format!("can't write {}", path.display())))?;
         }
+        // Where the configuration itself is printed, what is said about it stands apart.
+        None if arguments.json && arguments.dump_conf => eprintln!("{}", diagnostics.json()),
+        None if arguments.json => say(&(diagnostics.json() + "\n")),
         None => eprint!("{}", diagnostics.rich(std::io::stderr().is_terminal())),
     }
     // Whether scripts are safe is the host's to tell, not the text's.
@@ -390,18 +426,9 @@ fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Fail
     Ok(diagnostics.exit_code())
 }
 
-/// Who runs scripts that name nobody: keepalived's own user for that, where the host has it.
-fn script_user() -> Option<String> {
-    const USER: &str = "keepalived_script";
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let exists = users.lines().any(|line| line.split(':').next() == Some(USER));
-    exists.then(|| USER.to_owned())
-}
-
-/// The host's name up to the first dot; empty if the system does not tell.
-fn short_host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().split('.').next().unwrap_or_default().to_owned()
+/// Writes to standard output. Whoever has closed it has read enough.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn open_journal(

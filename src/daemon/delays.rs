@@ -89,7 +89,14 @@ mod tests {
     }
 
     fn change(up: bool, mtu: u32) -> LinkChange {
-        let facts = LinkFacts { ifindex: IfIndex(2), up, mac: None, mtu, primary_ipv4: None };
+        let facts = LinkFacts {
+            ifindex: IfIndex(2),
+            up,
+            mac: None,
+            mtu,
+            primary_ipv4: None,
+            link_local: crate::base::LinkLocal::None,
+        };
         LinkChange { link: LINK, facts: Some(facts) }
     }
 

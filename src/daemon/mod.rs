@@ -14,6 +14,7 @@ mod boot;
 mod clients;
 mod delays;
 mod files;
+mod firewall;
 mod frames;
 mod journal;
 mod manners;
@@ -23,7 +24,9 @@ mod reload;
 mod run;
 mod scripts;
 mod signals;
+mod sysctl;
 mod tokens;
+mod vmacs;
 mod words;
 
 pub use boot::main;

@@ -14,6 +14,47 @@ use crate::vrrp::{Engine, Overdue};
 /// The line about late timers is written once in this time.
 const QUIET: Span = Span::from_secs(60);
 
+/// How a turn waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// In the kernel, where packets may gather for this long: where some have just come, more follow.
+    Asleep { gather: Span },
+    /// With an eye on clock and ring.
+    Awake,
+}
+
+/// When packets arrived, on our own clock. A Backup's timer counts from there: what lies between a
+/// packet's arrival and our seeing it, the way out of the kernel's sleep and the time that packets
+/// may gather, is not added to a takeover.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    now: Instant,
+    /// The wall clock at that moment; read when it is wanted.
+    wall: Option<u64>,
+}
+
+impl Arrivals {
+    /// An older stamp is not believed. If we were stopped for a while, the newest packets may have
+    /// found no room in the socket: those that did say nothing of the Active's end. And somebody
+    /// may have set the wall clock.
+    const OLDEST: u64 = 5_000_000;
+
+    /// Of packets that are read at `now`.
+    pub(super) fn until(now: Instant) -> Self {
+        Arrivals { now, wall: None }
+    }
+
+    /// The moment of a kernel's stamp.
+    pub(super) fn moment(&mut self, stamp: Option<u64>) -> Instant {
+        let Some(stamp) = stamp else { return self.now };
+        let wall = *self.wall.get_or_insert_with(clock::wall_nanos);
+        match wall.checked_sub(stamp) {
+            Some(age) if age <= Self::OLDEST => self.now - Span::from_nanos(age),
+            _ => self.now,
+        }
+    }
+}
+
 /// See the module's text. All that it measures are differences of the one clock reading that each
 /// turn has anyway.
 #[derive(Debug)]
@@ -51,8 +92,12 @@ impl Pulse {
         [("wake-lateness", &self.wakes), ("busy-turn", &self.busy)]
     }
 
-    /// Takes the ring's turn, which waits until `wake_at` at the latest and lets packets gather for
-    /// `gather`, and reads the clock.
+    /// The clock as the last turn read it.
+    pub(super) fn last(&self) -> Instant {
+        self.last
+    }
+
+    /// Takes the ring's turn, which waits until `wake_at` at the latest, and reads the clock.
     ///
     /// # Errors
     /// Those of [`Io::turn`].
@@ -60,12 +105,13 @@ impl Pulse {
         &mut self,
         io: &mut dyn Io,
         wake_at: Instant,
-        gather: Span,
+        wait: Wait,
     ) -> io::Result<Instant> {
-        if self.spin.is_zero() || wake_at <= self.last || wake_at == Instant::NEVER {
-            io.turn_gathering(wake_at, gather)?;
-        } else {
-            self.turn_spinning(io, wake_at)?;
+        match wait {
+            _ if wake_at <= self.last || wake_at == Instant::NEVER => io.turn(wake_at)?,
+            Wait::Awake => turn_spinning(io, Instant::ZERO, wake_at)?,
+            Wait::Asleep { gather } if self.spin.is_zero() => io.turn_gathering(wake_at, gather)?,
+            Wait::Asleep { .. } => turn_spinning(io, wake_at - self.spin, wake_at)?,
         }
         let now = clock::now();
         if wake_at <= self.last {
@@ -77,25 +123,6 @@ impl Pulse {
         }
         self.last = now;
         Ok(now)
-    }
-
-    /// Sleeps until shortly before `wake_at`, then watches clock and ring, so that the way out of
-    /// the kernel's sleep (50 µs and more) is over when the moment comes.
-    fn turn_spinning(&self, io: &mut dyn Io, wake_at: Instant) -> io::Result<()> {
-        let spin_from = wake_at - self.spin;
-        io.turn(spin_from)?;
-        if io.has_more() || clock::now() < spin_from {
-            return Ok(());
-        }
-        // What comes meanwhile needs a turn to be seen; at the deadline itself the loop looks for it
-        // before it judges anything, so no further system call has to come before the adverts.
-        while clock::now() < wake_at {
-            if io.has_more() {
-                return io.turn(Instant::ZERO);
-            }
-            std::hint::spin_loop();
-        }
-        Ok(())
     }
 
     /// Tells the log of timers that were late (RFC 9568 section 2.5), at most once a minute.
@@ -110,6 +137,24 @@ impl Pulse {
             }
         }
     }
+}
+
+/// Sleeps until `spin_from`, then watches clock and ring until `wake_at`, so that the way out of the
+/// kernel's sleep (50 µs and more) is over when the moment comes.
+fn turn_spinning(io: &mut dyn Io, spin_from: Instant, wake_at: Instant) -> io::Result<()> {
+    io.turn(spin_from)?;
+    if io.has_more() || clock::now() < spin_from {
+        return Ok(());
+    }
+    // What comes meanwhile needs a turn to be seen; at the deadline itself the loop looks for it
+    // before it judges anything, so no further system call has to come before the adverts.
+    while clock::now() < wake_at {
+        if io.has_more() {
+            return io.turn(Instant::ZERO);
+        }
+        std::hint::spin_loop();
+    }
+    Ok(())
 }
 
 /// keepalived's words, and what they mean here.
@@ -134,6 +179,8 @@ mod tests {
     use super::*;
     use crate::io::{Backend, open};
 
+    const ASLEEP: Wait = Wait::Asleep { gather: Span::ZERO };
+
     fn pulse(spin: Span) -> Pulse {
         Pulse::new(clock::now(), &Process { spin, ..Process::default() })
     }
@@ -149,16 +196,28 @@ mod tests {
                     let wake_at = clock::now() + Span::from_millis(2);
                     let mut now = Instant::ZERO;
                     while now < wake_at {
-                        now = pulse.turn(&mut *io, wake_at, Span::ZERO).unwrap();
+                        now = pulse.turn(&mut *io, wake_at, ASLEEP).unwrap();
                     }
                     assert_eq!(pulse.wakes.count(), turn, "{backend:?} {spin}");
                 }
                 assert!(pulse.busy.is_empty());
                 let last = pulse.last;
-                let now = pulse.turn(&mut *io, Instant::ZERO, Span::ZERO).unwrap();
+                let now = pulse.turn(&mut *io, Instant::ZERO, ASLEEP).unwrap();
                 assert_eq!(pulse.busy.max(), Some(now.since(last)));
             }
         }
+    }
+
+    #[test]
+    fn arrivals_are_believed_within_reason() {
+        let now = clock::now();
+        let mut arrivals = Arrivals::until(now);
+        assert_eq!(arrivals.moment(None), now);
+        let wall = clock::wall_nanos();
+        let arrived = arrivals.moment(Some(wall - 1_000_000));
+        assert!(arrived < now && now.since(arrived) <= Span::from_millis(5));
+        assert_eq!(arrivals.moment(Some(wall - 1_000_000_000)), now, "too old");
+        assert_eq!(arrivals.moment(Some(wall + 3_600_000_000_000)), now, "from the future");
     }
 
     /// What arrives while it spins ends the turn.
@@ -177,7 +236,7 @@ mod tests {
             theirs.write_all(b"x").unwrap();
             let mut seen = false;
             while !seen && pulse.last < wake_at + Span::from_secs(5) {
-                pulse.turn(&mut *io, wake_at, Span::ZERO).unwrap();
+                pulse.turn(&mut *io, wake_at, ASLEEP).unwrap();
                 seen = io.completion().is_some_and(|completion| completion.token == token);
             }
             assert!(seen, "{backend:?}");

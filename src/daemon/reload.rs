@@ -17,20 +17,26 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use log::{info, warn};
+use log::{debug, error, info, warn};
 
 use super::delays::Delay;
 use super::programs::Programs;
-use super::run::Daemon;
-use super::tokens;
-use crate::base::Instant;
+use super::run::{Daemon, Joined};
+use super::{tokens, vmacs};
+use crate::base::{Instant, Span};
 use crate::config::plan::{self, Counts, Plan, Step};
-use crate::config::{self, Configuration, Global, Verdict};
+use crate::config::{self, Configuration, Diagnostic, Global, Severity, Verdict};
 use crate::control::ReloadRecord;
 use crate::io::{Io, clock, process};
+use crate::kernel::Host;
 
 /// Changes applied in one turn: well below a millisecond of work.
 const CHANGES_A_TURN: usize = 256;
+/// How far the next deadline has to be for a stage to begin. With 4,000 routers the longest one
+/// takes 3 ms of a slow processor; adverts sit on a grid of ten.
+const ROOM: Span = Span::from_millis(4);
+/// How long a stage waits for that at most.
+const PATIENCE: Span = Span::from_millis(50);
 /// Findings that the log and whoever asked are told of, in one turn.
 const FINDINGS_TOLD: usize = 1000;
 
@@ -52,6 +58,17 @@ pub(super) struct Reload {
     /// Its commands, ready to run.
     programs: Option<Programs>,
     outcome: ReloadRecord,
+    moment: Moment,
+}
+
+/// Whether now is the time for a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Moment {
+    /// It is, or will be as soon as what is queued has been sent.
+    #[default]
+    Good,
+    /// A deadline is too near, and has been since then.
+    Waiting(Instant),
 }
 
 enum Stage {
@@ -69,6 +86,8 @@ enum Stage {
     Adopted(Configuration),
     /// What is to change is known.
     Planned(Configuration, Plan),
+    /// The interfaces that it needs are being made, until that moment at most.
+    Preparing(Configuration, Plan, Instant),
     /// Changes are applied; so many have been.
     Applying(Configuration, Plan, usize),
 }
@@ -76,7 +95,10 @@ enum Stage {
 /// What the thread has found; nothing if it has failed by a fault of ours.
 struct Read {
     configuration: Option<Configuration>,
-    findings: Vec<String>,
+    /// Each with how bad it is, and whether the log tells of it also if it is not in detail.
+    findings: Vec<(Severity, bool, String)>,
+    /// How many of them are errors.
+    errors: usize,
     /// Whether anything in the file was left out.
     flawed: bool,
     programs: Option<Programs>,
@@ -96,6 +118,7 @@ impl Reload {
             flawed: false,
             programs: None,
             outcome: ReloadRecord::default(),
+            moment: Moment::Good,
         }
     }
 
@@ -120,7 +143,8 @@ impl Reload {
         });
     }
 
-    /// Reads in a thread of its own: the loop must not wait, and what reading leaves behind in the
+    /// Reads in a thread of its own, which only has what processor time is left over: the loop must
+    /// not wait, and what reading leaves behind in the
     /// heap stays apart (see `load_apart` in `boot`). What was read goes back to that thread to be
     /// freed.
     fn read_apart(&mut self, io: &mut dyn Io) -> io::Result<Stage> {
@@ -130,11 +154,16 @@ impl Reload {
         let file = self.file.clone();
         let options = config::Options { random_seed: clock::wall_nanos(), ..self.options.clone() };
         thread::Builder::new().name("viprd-reload".into()).spawn(move || {
+            // The loop may share its processor with it, and must not wait for the end of a slice.
+            // If the system refuses, it might have to.
+            let _ = process::set_idle(true);
             let read = catch_unwind(|| read(&file, &options)).ok();
             // Nobody listens any more if the daemon stops.
             let _ = found.send(read);
             drop(told);
             drop(returned.recv());
+            // This locks the heap: whoever wants it meanwhile must not wait for an idle one.
+            let _ = process::set_idle(false);
             process::release_free_memory();
         })?;
         io.watch(tokens::RELOAD, pipe.as_fd())?;
@@ -142,11 +171,26 @@ impl Reload {
         Ok(Stage::Reading { finding, _told: pipe })
     }
 
+    /// When the next stage wants a turn, if nothing else does before.
+    pub(super) fn wakes_at(&self, host: &Host) -> Instant {
+        let moment = match self.moment {
+            Moment::Good => Instant::ZERO,
+            Moment::Waiting(since) => since + PATIENCE,
+        };
+        match (self.has_work(host), &self.stage) {
+            (true, _) => moment,
+            (false, Stage::Preparing(_, _, until)) => moment.max(*until),
+            (false, _) => Instant::NEVER,
+        }
+    }
+
     /// Whether there is work for the next turn, other than to wait for something that will wake us.
-    pub(super) fn has_work(&self, synchronised: bool) -> bool {
+    fn has_work(&self, host: &Host) -> bool {
         match self.stage {
             Stage::Idle | Stage::Reading { .. } => false,
-            Stage::Read(_) => synchronised,
+            Stage::Read(_) => host.is_synchronised(),
+            // An answer or an event ends the wait.
+            Stage::Preparing(..) => host.macvlans_settled(),
             Stage::Over | Stage::Adopted(_) | Stage::Planned(..) | Stage::Applying(..) => true,
         }
     }
@@ -158,13 +202,24 @@ impl Reload {
             self.outcome.refused = Some(format!("{}: {why}", self.file.display()));
             return Stage::Over;
         };
-        for finding in &read.findings {
-            warn!("{finding}");
+        for (severity, news, line) in &read.findings {
+            tell(*severity, *news, line);
         }
-        self.outcome.findings = read.findings;
-        let Some(configuration) = read.configuration else {
-            self.outcome.refused = Some(format!("{} can't be run as it is", self.file.display()));
-            return Stage::Over;
+        self.outcome.findings = read.findings.into_iter().map(|(_, _, line)| line).collect();
+        let configuration = match (read.configuration, read.errors) {
+            (Some(configuration), 0) => configuration,
+            (None, _) => {
+                let why = format!("{} can't be run as it is", self.file.display());
+                self.outcome.refused = Some(why);
+                return Stage::Over;
+            }
+            // What a new daemon would leave out and go on, a running one does not even begin: it
+            // has something better.
+            (Some(_), errors) => {
+                let errors = super::words::count(errors, "error");
+                self.outcome.refused = Some(format!("{} has {errors}", self.file.display()));
+                return Stage::Over;
+            }
         };
         let fixed = plan::fixed_settings(&self.global, &configuration.global);
         if !fixed.is_empty() {
@@ -177,18 +232,42 @@ impl Reload {
     }
 }
 
+/// Logs what was found in a configuration.
+pub(super) fn tell(severity: Severity, news: bool, line: &str) {
+    match severity {
+        Severity::Error => error!("{line}"),
+        Severity::Warning => warn!("{line}"),
+        Severity::Note if news => info!("{line}"),
+        Severity::Note => debug!("{line}"),
+    }
+}
+
+impl Moment {
+    /// What has become of it.
+    fn then(self, now: Instant, next_deadline: Instant, due: bool) -> Moment {
+        match self {
+            _ if next_deadline >= now + ROOM => Moment::Good,
+            Moment::Good => Moment::Waiting(now),
+            Moment::Waiting(since) if now >= since + PATIENCE && !due => Moment::Good,
+            Moment::Waiting(since) => Moment::Waiting(since),
+        }
+    }
+}
+
 /// What the thread does.
 fn read(file: &Path, options: &config::Options) -> Read {
     let loaded = config::load(file, &config::OsFiles, options);
     let diagnostics = &loaded.diagnostics;
-    let lines = diagnostics.iter().map(|finding| diagnostics.one_line(finding));
-    let mut findings: Vec<String> = lines.take(FINDINGS_TOLD).collect();
+    let told = |it| (Diagnostic::severity(it), it.is_news(), diagnostics.one_line(it));
+    let mut findings: Vec<_> = diagnostics.iter().map(told).take(FINDINGS_TOLD).collect();
     if diagnostics.len() > FINDINGS_TOLD {
         let more = diagnostics.len() - FINDINGS_TOLD;
-        findings.push(format!("{more} more findings: `viprd -t` tells them all"));
+        let more = format!("{more} more findings: `viprd -t` tells them all");
+        findings.push((Severity::Warning, true, more));
     }
     Read {
         findings,
+        errors: diagnostics.count(Severity::Error),
         // A script that isn't secure leaves nothing out.
         flawed: diagnostics
             .iter()
@@ -214,13 +293,24 @@ impl Daemon {
     }
 
     /// Goes one stage, or one slice of changes, further.
-    pub(super) fn advance_reload(&mut self, now: Instant) {
-        if !self.reload.has_work(self.host.is_synchronised()) {
+    ///
+    /// A stage may take some milliseconds, and no advert shall wait for it: not one of this turn
+    /// (`due`), which is only queued yet, and not the next one.
+    pub(super) fn advance_reload(&mut self, now: Instant, due: bool) {
+        let in_vain = match self.reload.stage {
+            Stage::Preparing(_, _, until) => now >= until || self.stopping.is_some(),
+            _ => false,
+        };
+        if !in_vain && !self.reload.has_work(&self.host) {
             return;
         }
         if self.stopping.is_some() {
             self.reload.outcome = ReloadRecord::refused("viprd is stopping");
             return self.end_reload(now, None);
+        }
+        self.reload.moment = self.reload.moment.then(now, self.engine.next_deadline(), due);
+        if due || self.reload.moment != Moment::Good {
+            return;
         }
         match mem::replace(&mut self.reload.stage, Stage::Idle) {
             Stage::Idle | Stage::Reading { .. } => {}
@@ -246,6 +336,13 @@ impl Daemon {
                     let wanted = configuration.routers.iter().flat_map(|router| &router.addresses);
                     self.host.configure(wanted);
                 }
+                // What leaves needs its interfaces until it has left.
+                self.want_macvlans(&configuration.routers);
+                self.block_addresses(&configuration.routers);
+                let until = now + vmacs::PATIENCE;
+                self.reload.stage = Stage::Preparing(configuration, plan, until);
+            }
+            Stage::Preparing(configuration, plan, _) => {
                 if let Some(programs) = self.reload.programs.take() {
                     self.scripts.change(now, &configuration.trackers, programs);
                     self.files.track(now, &configuration.trackers);
@@ -274,6 +371,8 @@ impl Daemon {
                 outcome.altered = altered as u64;
                 outcome.removed = removed as u64;
                 outcome.unchanged = unchanged as u64;
+                self.want_macvlans(&[]);
+                self.block_addresses(&[]);
                 self.end_reload(now, Some(configuration));
             }
         }
@@ -288,7 +387,7 @@ impl Daemon {
             return;
         }
         self.link_up.resize(links, None);
-        self.joined.resize(links, None);
+        self.joined.resize(links, Joined::default());
         self.frames.grow_links(links);
         self.engine.grow_links(links);
         self.host.watch(&self.names);
@@ -346,13 +445,25 @@ impl Daemon {
 fn refusal(counts: &Counts, flawed: bool) -> Option<String> {
     (flawed && counts.removed > 0).then(|| {
         let routers = super::words::count(counts.removed, "virtual router");
-        format!("the file has errors, and {routers} would be removed: mend it first")
+        format!("parts of the file were left out, and {routers} would be removed: mend it first")
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stage_waits_for_room_but_not_for_ever() {
+        let at = |ms| Instant::ZERO + Span::from_millis(ms);
+        assert_eq!(Moment::Good.then(at(0), at(5), true), Moment::Good);
+        let waiting = Moment::Good.then(at(1), at(2), true);
+        assert_eq!(waiting, Moment::Waiting(at(1)));
+        assert_eq!(waiting.then(at(2), at(12), true), Moment::Good);
+        assert_eq!(waiting.then(at(40), at(41), false), Moment::Waiting(at(1)));
+        assert_eq!(waiting.then(at(51), at(52), true), waiting, "not before it is sent");
+        assert_eq!(waiting.then(at(51), at(52), false), Moment::Good);
+    }
 
     #[test]
     fn a_flawed_file_may_change_and_add_but_not_remove() {

@@ -1,6 +1,7 @@
 //! The loop.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use log::{debug, error, info, warn};
@@ -11,18 +12,21 @@ use super::files::Files;
 use super::frames::{Announced, Frames, Round};
 use super::journal::Journal;
 use super::programs::Prepared;
-use super::pulse::Pulse;
+use super::pulse::{Arrivals, Pulse, Wait};
 use super::reload::Reload;
 use super::scripts::{News, Scripts};
+use super::sysctl::Sysctls;
 use super::words::{self, Limiter};
-use super::{boot::Sockets, tokens};
-use crate::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkNames, RouterId, Span};
+use super::{boot::Sockets, firewall, tokens};
+use crate::base::{
+    Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
+};
 use crate::config::TrackNames;
 use crate::io::{Completion, Event, Io, Pool, clock};
-use crate::kernel::{Fact, Host, Socket, Wish};
+use crate::kernel::{Fact, Firewall, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine, Notice, State};
-use crate::wire::Advert;
-use crate::wire::ipv4::VRRP_GROUP;
+use crate::wire::ipv6::Ipv6Packet;
+use crate::wire::{Advert, ipv4, ipv6};
 
 /// Deadlines fired at a time, and how often in a turn. A takeover costs about 2 µs here, so that a
 /// turn stays below 20 ms even if everything is due at once; between two times the wishes are taken,
@@ -36,6 +40,8 @@ const BATCHES_A_TURN: usize = 2;
 /// Active_Down_Interval and Skew_Time from when they see a packet, so this is the most that it adds
 /// to a takeover; a wake-up costs as much CPU as ten packets.
 const GATHER: Span = Span::from_micros(250);
+/// So long before a takeover the loop is awake: most wake-ups are not later than this.
+const ALERT: Span = Span::from_micros(150);
 /// Turns that may be spent on packets that have already arrived before a deadline is judged.
 const DRAIN_TURNS: usize = 64;
 /// When to try again after a netlink request could not be sent, or a dump was refused.
@@ -74,15 +80,30 @@ pub(super) struct Daemon {
     pub requests_left: bool,
     /// When requests are sent again after one failed; `NEVER`: as soon as there are any.
     pub retry_requests_at: Instant,
+    /// Addresses that take no traffic.
+    pub firewall: Firewall,
+    /// What has been set on interfaces that aren't ours.
+    pub sysctls: Sysctls,
+    /// Until when the virtual routers wait for their macvlans before they start; `None` when they
+    /// don't, or no more.
+    pub start_by: Option<Instant>,
     /// Since when it stops.
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
+    pub peer_failures: u64,
     /// Whether the last turn brought VRRP packets.
     pub packets_came: bool,
     /// Each link's state as it was last logged.
     pub link_up: Vec<Option<bool>>,
-    /// The interface index by which each link has joined the VRRP group.
-    pub joined: Vec<Option<IfIndex>>,
+    /// The interface index by which each link has joined the VRRP groups.
+    pub joined: Vec<Joined>,
+}
+
+/// The interface index by which a link has joined the VRRP group of each family.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Joined {
+    ipv4: Option<IfIndex>,
+    ipv6: Option<IfIndex>,
 }
 
 impl Daemon {
@@ -92,15 +113,16 @@ impl Daemon {
     /// When the ring itself fails.
     pub(super) fn run(&mut self, journal: &mut Journal) -> io::Result<()> {
         self.listen()?;
+        let mut log_waits = false;
         while !self.has_stopped() {
-            let wake_at = self.wake_at().min(journal.wake_at());
-            let gather = self.gather();
-            let now = self.pulse.turn(&mut *self.io, wake_at, gather)?;
+            let (wake_at, wait) = self.rest(journal.wake_at());
+            let now = self.pulse.turn(&mut *self.io, wake_at, wait)?;
             let _ = self.receive(now);
             self.drain(now)?;
             self.run_scripts(now);
+            let due = self.engine.next_deadline() <= now;
             self.fire(now);
-            self.advance_reload(now);
+            self.advance_reload(now, due);
             self.carry_out(now);
             self.pulse.tell(now, &mut self.engine);
             let latency = self.pulse.histograms();
@@ -109,7 +131,13 @@ impl Daemon {
                 let run = self.ask_reload();
                 self.clients.promise_reload(run);
             }
-            journal.flush(now);
+            // The log comes after the packets it tells of, but no later than in the next turn.
+            if log_waits || !self.io.has_unsent() {
+                journal.flush(now);
+                log_waits = false;
+            } else {
+                log_waits = true;
+            }
         }
         self.scripts.end();
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
@@ -120,6 +148,9 @@ impl Daemon {
     fn listen(&mut self) -> io::Result<()> {
         let sockets = &self.sockets;
         self.io.receive(tokens::VRRP_IPV4, sockets.vrrp.as_fd(), Pool::Packets)?;
+        if let Some(vrrp) = &sockets.vrrp_ipv6 {
+            self.io.receive(tokens::VRRP_IPV6, vrrp.as_fd(), Pool::Packets)?;
+        }
         self.io.receive(tokens::MONITOR, sockets.monitor.as_fd(), Pool::Netlink)?;
         self.io.receive(tokens::COMMAND, sockets.command.as_fd(), Pool::Netlink)?;
         self.io.watch(tokens::SIGNALS, sockets.signals.as_fd())?;
@@ -135,11 +166,12 @@ impl Daemon {
 
     /// When to turn at the latest; at once if work was left over.
     fn wake_at(&mut self) -> Instant {
-        let reloads = self.reload.has_work(self.host.is_synchronised());
-        if self.requests_left || self.has_announcements() || reloads {
+        if self.requests_left || self.has_announcements() {
             return Instant::ZERO;
         }
+        let reload = self.reload.wakes_at(&self.host);
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
+        let start = self.start_by.unwrap_or(Instant::NEVER);
         let work = self.engine.next_deadline().min(self.clients.wake_at());
         let news = match self.stopping {
             // Whether a reader has read everything is told by nobody.
@@ -148,7 +180,32 @@ impl Daemon {
         };
         let work = work.min(self.scripts.wake_at()).min(news);
         let work = work.min(self.files.wake_at()).min(self.delays.wake_at());
-        work.min(stop).min(self.retry_requests_at)
+        work.min(stop).min(start).min(self.retry_requests_at).min(reload)
+    }
+
+    /// Until when to rest, `at_latest` or earlier, and how.
+    ///
+    /// A Backup's deadline is awaited awake: what remains of it then, the way out of the kernel's
+    /// sleep, is what a client would have to wait for. It costs nothing on other days: nearly all
+    /// of these deadlines have been moved by an advert, which a look shortly before shows.
+    fn rest(&mut self, at_latest: Instant) -> (Instant, Wait) {
+        let asleep = Wait::Asleep { gather: self.gather() };
+        let mut looked_again = false;
+        loop {
+            let wake_at = self.wake_at().min(at_latest);
+            if self.engine.next_takeover() != Some(wake_at) || !self.host.is_quiet() {
+                return (wake_at, asleep);
+            }
+            let awake_from = wake_at - ALERT;
+            if awake_from > self.pulse.last() {
+                return (awake_from, asleep);
+            }
+            if looked_again {
+                return (wake_at, Wait::Awake);
+            }
+            self.engine.look_again();
+            looked_again = true;
+        }
     }
 
     fn has_announcements(&mut self) -> bool {
@@ -168,14 +225,48 @@ impl Daemon {
     fn receive(&mut self, now: Instant) -> bool {
         let (mut signalled, mut read, mut any) = (false, false, false);
         self.packets_came = false;
+        let mut arrivals = Arrivals::until(now);
         while let Some(Completion { token, event }) = self.io.completion() {
             any = true;
             match (token, event) {
-                (tokens::VRRP_IPV4, Event::Datagram { bytes, ifindex: Some(ifindex), .. }) => {
+                (
+                    tokens::VRRP_IPV4,
+                    Event::Datagram { bytes, ifindex: Some(ifindex), received_at, .. },
+                ) => {
                     self.packets_came = true;
+                    let arrived = arrivals.moment(received_at);
                     match Advert::parse(bytes) {
-                        Ok(advert) => self.engine.on_advert(now, ifindex, &advert),
-                        Err((refusal, vrid)) => self.engine.on_malformed(ifindex, refusal, vrid),
+                        Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
+                        Err((refusal, vrid)) => {
+                            self.engine.on_malformed(ifindex, Family::Ipv4, refusal, vrid);
+                        }
+                    }
+                }
+                (
+                    tokens::VRRP_IPV6,
+                    Event::Datagram {
+                        bytes,
+                        ifindex: Some(ifindex),
+                        envelope: Some(said),
+                        received_at,
+                        ..
+                    },
+                ) => {
+                    self.packets_came = true;
+                    let arrived = arrivals.moment(received_at);
+                    let packet = Ipv6Packet {
+                        hop_limit: said.hop_limit,
+                        // The socket hears nothing else.
+                        next_header: ipv4::PROTOCOL_VRRP,
+                        source: said.source,
+                        destination: said.destination,
+                        payload: bytes,
+                    };
+                    match Advert::parse_ipv6(&packet) {
+                        Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
+                        Err((refusal, vrid)) => {
+                            self.engine.on_malformed(ifindex, Family::Ipv6, refusal, vrid);
+                        }
                     }
                 }
                 (tokens::MONITOR, Event::Datagram { bytes, truncated: false, .. }) => {
@@ -201,6 +292,23 @@ impl Daemon {
                     }
                     self.frame_failures += 1;
                 }
+                (tokens::PEERS, Event::SendFailed(cause)) => {
+                    if self.peer_failures == 0 {
+                        warn!(
+                            "an advert could not be sent to a unicast peer: {cause} \
+                             (later ones are only counted)"
+                        );
+                    }
+                    self.peer_failures += 1;
+                }
+                (tokens::FIREWALL, Event::Datagram { bytes, truncated: false, .. }) => {
+                    if let Some(error) = self.firewall.on_answer(bytes) {
+                        firewall::tell_refusal(error);
+                    }
+                }
+                (tokens::FIREWALL, Event::SendFailed(cause) | Event::ReceiveFailed(cause)) => {
+                    self.on_firewall_lost(&cause);
+                }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
                 (tokens::FILES, Event::Ready) => self.files.on_ready(),
@@ -224,6 +332,7 @@ impl Daemon {
         while let Some(fact) = self.host.next_fact() {
             self.on_fact(now, fact);
         }
+        self.start_when_ready(now);
         any
     }
 
@@ -268,8 +377,13 @@ impl Daemon {
             Fact::Synchronised => {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
                 self.host.remove_leftovers(configured);
-                debug!("all links and addresses are known: the virtual routers start");
-                self.engine.start(now);
+                debug!("all links and addresses are known");
+                self.prepare_start(now);
+            }
+            Fact::MacvlanRefused { link, error } => self.on_macvlan_refused(link, error),
+            Fact::MacvlansRemoved { removed } => {
+                let interfaces = words::count(removed as usize, "interface");
+                info!("removed {interfaces} that an earlier run had made for virtual MACs");
             }
             Fact::Resynchronised => {
                 warn!("netlink lost messages; all links and addresses have been read again");
@@ -286,6 +400,13 @@ impl Daemon {
                 warn!(
                     "address {ip} of {link} has gone along with a virtual address that was the \
                      first of their subnet: see net.ipv4.conf.{link}.promote_secondaries"
+                );
+            }
+            Fact::Kept { link, ip } => {
+                let link = self.names.name(link);
+                warn!(
+                    "address {ip} was on {link} before and seems to be the host's own: it stays \
+                     there in every state; if it was left behind, remove it: ip address del"
                 );
             }
             Fact::LeftoversRemoved { removed } => {
@@ -336,26 +457,33 @@ impl Daemon {
         self.engine.on_link(now, change);
     }
 
-    /// Lets the group's packets in on links that carry adverts. (Raw sockets hear a group as soon
-    /// as any socket of the namespace has joined it on that interface.)
+    /// Lets the groups' packets in on links that carry multicast adverts. (Raw sockets hear a group as
+    /// soon as any socket of the namespace has joined it on that interface.)
     fn join(&mut self, link: LinkId, facts: Option<LinkFacts>) {
-        let carries = self.frames.carries(link);
-        let joined = &mut self.joined[link.index()];
-        let ifindex = facts.filter(|_| carries).map(|facts| facts.ifindex);
-        if *joined == ifindex {
-            return;
-        }
-        let memberships = &mut self.sockets.memberships;
-        if let Some(old) = joined.take() {
-            // If the interface has gone, so has the membership.
-            let _ = memberships.leave(old, VRRP_GROUP);
-        }
-        if let Some(new) = ifindex {
-            match memberships.join(new, VRRP_GROUP) {
-                Ok(()) => *joined = Some(new),
-                Err(cause) => {
-                    let name = self.names.name(link);
-                    error!("interface {name}: can't join the VRRP group: {cause}");
+        let Joined { ipv4, ipv6 } = &mut self.joined[link.index()];
+        // Where IPv6 is switched off and on again its memberships are lost, and so is every address.
+        let has_ipv6 = facts.is_some_and(|facts| facts.link_local != LinkLocal::None);
+        for (joined, family, group, possible) in [
+            (ipv4, Family::Ipv4, IpAddr::V4(ipv4::VRRP_GROUP), true),
+            (ipv6, Family::Ipv6, IpAddr::V6(ipv6::VRRP_GROUP), has_ipv6),
+        ] {
+            let wanted = possible && self.frames.listens(link, family);
+            let ifindex = facts.filter(|_| wanted).map(|facts| facts.ifindex);
+            if *joined == ifindex {
+                continue;
+            }
+            let memberships = &mut self.sockets.memberships;
+            if let Some(old) = joined.take() {
+                // If the interface has gone, so has the membership.
+                let _ = memberships.leave(old, group);
+            }
+            if let Some(new) = ifindex {
+                match memberships.join(new, group) {
+                    Ok(()) => *joined = Some(new),
+                    Err(cause) => {
+                        let name = self.names.name(link);
+                        error!("interface {name}: can't join the VRRP group {group}: {cause}");
+                    }
                 }
             }
         }
@@ -379,6 +507,7 @@ impl Daemon {
         // the repetitions wait until every address of a takeover is there.
         self.announce(now, Round::First);
         self.pump_requests(now);
+        self.pump_firewall();
         if self.host.is_quiet() {
             self.announce(now, Round::Again);
         }
@@ -403,6 +532,10 @@ impl Daemon {
                     self.log_announcement(router, Announced::All);
                     self.frames.announce(router, repeat, Announced::All);
                 }
+                Action::AnnounceSource { router } => {
+                    let view = self.engine.view(router);
+                    self.frames.announce_source(&mut *self.io, view.params);
+                }
                 Action::Added { router } => {
                     let params = self.engine.view(router).params;
                     self.frames.renew(router, params);
@@ -410,7 +543,10 @@ impl Daemon {
                     self.join(link, self.frames.facts(link));
                 }
                 Action::Altered { router } => {
-                    self.frames.renew(router, self.engine.view(router).params);
+                    let params = self.engine.view(router).params;
+                    self.frames.renew(router, params);
+                    let link = params.link;
+                    self.join(link, self.frames.facts(link));
                 }
                 Action::ChangeAddresses { router } => {
                     let view = self.engine.view(router);
@@ -493,12 +629,16 @@ impl Daemon {
             for address in addresses {
                 let (name, link) = (&view.params.name, self.names.name(address.link));
                 let ip = address.ip;
-                debug!("VRRP_Instance({name}) Sending gratuitous ARPs on {link} for {ip}");
+                let what = match ip {
+                    IpAddr::V4(_) => "gratuitous ARPs",
+                    IpAddr::V6(_) => "Unsolicited Neighbour Adverts",
+                };
+                debug!("VRRP_Instance({name}) Sending {what} on {link} for {ip}");
             }
         }
     }
 
-    fn pump_requests(&mut self, now: Instant) {
+    pub(super) fn pump_requests(&mut self, now: Instant) {
         self.requests_left = false;
         if self.retry_requests_at != Instant::NEVER {
             if now < self.retry_requests_at {
@@ -507,7 +647,10 @@ impl Daemon {
             self.retry_requests_at = Instant::NEVER;
         }
         for _ in 0..BATCHES_A_TURN {
-            let Some(request) = self.host.next_request(&mut self.request) else { return };
+            let request = self.host.next_request(&mut self.request);
+            // What a request needs to be so has to be so before.
+            self.write_settings();
+            let Some(request) = request else { return self.remove_macvlans() };
             let (token, socket) = match request.to {
                 Socket::Command => (tokens::COMMAND, &self.sockets.command),
                 Socket::Monitor => (tokens::MONITOR, &self.sockets.monitor),
@@ -523,6 +666,7 @@ impl Daemon {
                 libc::SIGTERM | libc::SIGINT if self.stopping.is_none() => {
                     info!("Stopping");
                     self.stopping = Some(now);
+                    self.start_by = None;
                     self.engine.stop(now);
                     self.tell_stop(now);
                 }
@@ -556,7 +700,7 @@ impl Daemon {
 
     fn has_stopped(&mut self) -> bool {
         let Some(since) = self.stopping else { return false };
-        let gone = self.host.is_quiet();
+        let gone = self.host.is_quiet() && self.let_macvlans_go();
         let waited = clock::now().since(since);
         if !gone && waited < STOP_PATIENCE {
             return false;
@@ -568,7 +712,10 @@ impl Daemon {
             warn!("stopping although some notifications have not been delivered");
         }
         if !gone {
-            warn!("stopping although some addresses are still on the host");
+            warn!("stopping although some addresses or interfaces are still on the host");
+        }
+        if !self.keep_addresses {
+            self.sysctls.restore();
         }
         true
     }

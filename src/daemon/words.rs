@@ -8,7 +8,7 @@ use log::{debug, info, warn};
 
 use crate::base::{Instant, LinkNames, RouterId, Span};
 use crate::control::fault_words;
-use crate::vrrp::{Cause, Engine, Notice, RouterParams, StateName};
+use crate::vrrp::{Cause, Engine, Fault, Notice, RouterParams, StateName};
 
 /// A line about the same router and the same cause is written once in this time.
 const QUIET: Span = Span::from_secs(60);
@@ -45,9 +45,14 @@ impl Limiter {
     }
 }
 
-/// `1 virtual router`, `2 virtual routers`.
+/// `1 virtual router`, `2 virtual routers`, `2 addresses`.
 pub(super) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    let ending = match (number, what.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{number} {what}{ending}")
 }
 
 /// A router has entered a state.
@@ -69,7 +74,12 @@ pub(super) fn entered(
             _ => info!("VRRP_Instance({name}) Entering BACKUP STATE"),
         },
         StateName::Fault => info!("VRRP_Instance({name}) Entering FAULT STATE"),
-        StateName::Init if matches!(cause, Cause::Fault(_)) => {}
+        // A first result is awaited: nobody has seen it in another state.
+        StateName::Init
+            if matches!(cause, Cause::Fault(Fault::Awaited(_) | Fault::GroupAwaited)) => {}
+        StateName::Init if matches!(cause, Cause::Fault(_)) => {
+            info!("VRRP_Instance({name}) Entering INIT STATE");
+        }
         StateName::Init => debug!("VRRP_Instance({name}) stopping"),
     }
     if from == StateName::Master {
@@ -161,6 +171,21 @@ pub(super) fn notice(
         Notice::OwnAddress { source } => warn!(
             "VRRP_Instance({name}) advert from our own address {source}: \
              a loop, or another host has this address: dropped{more}"
+        ),
+        Notice::Stranger { source } => {
+            warn!("VRRP_Instance({name}) advert from {source}, which is no peer: dropped{more}");
+        }
+        Notice::WrongTtl { source, ttl } => warn!(
+            "VRRP_Instance({name}) advert from {source} with TTL {ttl}, which its min_ttl and \
+             max_ttl don't allow: dropped{more}"
+        ),
+        Notice::OtherDestination { source, destination } if destination.is_multicast() => warn!(
+            "VRRP_Instance({name}) {source} advertises to {destination}, but we have unicast \
+             peers: dropped{more}"
+        ),
+        Notice::OtherDestination { source, destination: _ } => warn!(
+            "VRRP_Instance({name}) unicast advert from {source}, but we have no peers: \
+             dropped{more}"
         ),
         Notice::OtherVersion { source } => warn!(
             "VRRP_Instance({name}) {source} speaks another version than our VRRPv{}: dropped{more}",

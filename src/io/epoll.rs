@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::{self, size_of};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use mio::{Events, Interest, Poll};
 
 use super::message::{self, CONTROL_LEN, NAME_LEN};
 use super::{
-    Completion, Event, FAILURES_KEPT, Io, IoCounters, NETLINK_LEN, PACKET_LEN, Pool, Token, clock,
-    is_final, sockaddr_in, sockaddr_ll,
+    Completion, Event, FAILURES_KEPT, Io, IoCounters, Ipv6Envelope, NETLINK_LEN, PACKET_LEN, Pool,
+    Token, clock, is_final, sockaddr_in, sockaddr_in6, sockaddr_ll,
 };
 use crate::base::{IfIndex, Instant, Span};
 
@@ -84,6 +84,8 @@ struct Control([u8; CONTROL_LEN]);
 struct Datagram {
     len: usize,
     ifindex: Option<IfIndex>,
+    received_at: Option<u64>,
+    envelope: Option<Ipv6Envelope>,
     truncated: bool,
 }
 
@@ -267,6 +269,10 @@ impl Io for Epoll {
         self.send_now(token, fd, packet, sockaddr_in(to));
     }
 
+    fn send_ipv6(&mut self, token: Token, fd: RawFd, to: Ipv6Addr, link: IfIndex, packet: &[u8]) {
+        self.send_now(token, fd, packet, sockaddr_in6(to, link));
+    }
+
     fn send(&mut self, token: Token, fd: RawFd, bytes: &[u8]) {
         self.send_now(token, fd, bytes, ());
     }
@@ -292,6 +298,10 @@ impl Io for Epoll {
         Ok(())
     }
 
+    fn has_unsent(&self) -> bool {
+        false
+    }
+
     fn has_more(&mut self) -> bool {
         let nothing_known = self.ready.is_empty() && self.failures.is_empty();
         if nothing_known && self.poll.poll(&mut self.events, Some(Duration::ZERO)).is_ok() {
@@ -305,9 +315,9 @@ impl Io for Epoll {
             Some((token, errno)) => (token, Event::SendFailed(io::Error::from_raw_os_error(errno))),
             None => match self.next_read()? {
                 (token, Ok(None)) => (token, Event::Ready),
-                (token, Ok(Some(Datagram { len, ifindex, truncated }))) => {
+                (token, Ok(Some(Datagram { len, ifindex, envelope, received_at, truncated }))) => {
                     let bytes = self.buffer.bytes.get(..len).unwrap_or_default();
-                    (token, Event::Datagram { bytes, ifindex, truncated })
+                    (token, Event::Datagram { bytes, ifindex, envelope, received_at, truncated })
                 }
                 (token, Err(errno)) => {
                     (token, Event::ReceiveFailed(io::Error::from_raw_os_error(errno)))
@@ -355,9 +365,12 @@ impl Buffer {
             return Ok(None);
         }
         let control = self.control.0.get(..header.msg_controllen as usize).unwrap_or_default();
+        let (ifindex, envelope) = message::arrival(name, control);
         Ok(Some(Datagram {
             len,
-            ifindex: message::ifindex(control),
+            ifindex,
+            envelope,
+            received_at: message::received_at(control),
             truncated: header.msg_flags & libc::MSG_TRUNC != 0,
         }))
     }

@@ -21,7 +21,7 @@ pub mod spawn;
 mod uring;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{BorrowedFd, RawFd};
 
 pub use self::epoll::Epoll;
@@ -108,6 +108,11 @@ pub enum Event<'a> {
         bytes: &'a [u8],
         /// The interface it came in by, if the socket tells (`IP_PKTINFO`).
         ifindex: Option<IfIndex>,
+        /// When the kernel received it, in nanoseconds of the wall clock
+        /// ([`clock::wall_nanos`]), if the socket tells (`SO_TIMESTAMPNS`).
+        received_at: Option<u64>,
+        /// What the IPv6 header said, if the socket tells: raw IPv6 sockets leave it out.
+        envelope: Option<Ipv6Envelope>,
         /// Whether it was longer than its buffer and has been cut.
         truncated: bool,
     },
@@ -119,6 +124,17 @@ pub enum Event<'a> {
     /// A receiver met an error, such as `ENOBUFS` from an overrun netlink socket (`netlink(7)`).
     /// It goes on receiving unless its descriptor is of no more use.
     ReceiveFailed(io::Error),
+}
+
+/// What a raw IPv6 socket tells of a packet besides its payload (RFC 3542 sections 4, 6.2 and 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6Envelope {
+    /// Who sent it.
+    pub source: Ipv6Addr,
+    /// Where it went.
+    pub destination: Ipv6Addr,
+    /// The hop limit that it came with.
+    pub hop_limit: u8,
 }
 
 /// What this room counts about itself.
@@ -188,6 +204,10 @@ pub trait Io {
     /// [`Io::send_frame`] does with frames: unicast peers, and links that are not Ethernet.
     fn send_ipv4(&mut self, token: Token, fd: RawFd, to: Ipv4Addr, packet: &[u8]);
 
+    /// The same for an IPv6 packet. A link-local `to` is looked for on `link`; for others the
+    /// routing table chooses.
+    fn send_ipv6(&mut self, token: Token, fd: RawFd, to: Ipv6Addr, link: IfIndex, packet: &[u8]);
+
     /// Queues `bytes` (up to [`NETLINK_LEN`]) as one datagram for the connected or netlink socket
     /// `fd`, after everything queued before. A failure is reported with `token`.
     fn send(&mut self, token: Token, fd: RawFd, bytes: &[u8]);
@@ -208,6 +228,9 @@ pub trait Io {
     /// # Errors
     /// As [`Io::turn`].
     fn turn_gathering(&mut self, deadline: Instant, gather: Span) -> io::Result<()>;
+
+    /// Whether sends wait for the next turn to hand them to the kernel.
+    fn has_unsent(&self) -> bool;
 
     /// Whether the kernel holds more that has already happened than [`Io::completion`] has shown.
     /// Then a turn without waiting brings it: drain before you judge.
@@ -250,6 +273,17 @@ fn sockaddr_in(to: Ipv4Addr) -> libc::sockaddr_in {
         sin_port: 0,
         sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(to.octets()) },
         sin_zero: [0; 8],
+    }
+}
+
+/// Where an IPv6 packet goes (`ipv6(7)`).
+fn sockaddr_in6(to: Ipv6Addr, link: IfIndex) -> libc::sockaddr_in6 {
+    libc::sockaddr_in6 {
+        sin6_family: libc::AF_INET6 as libc::sa_family_t,
+        sin6_port: 0,
+        sin6_flowinfo: 0,
+        sin6_addr: libc::in6_addr { s6_addr: to.octets() },
+        sin6_scope_id: if to.is_unicast_link_local() { link.0 } else { 0 },
     }
 }
 

@@ -56,6 +56,13 @@ pub(super) struct Entry {
     outdated: bool,
     /// Left there by a crash: to be removed, wanted or not.
     leftover: bool,
+    /// Its `IFA_PROTO` says that we have put it there, now or before a crash.
+    marked: bool,
+    /// It is, in IPv4, the first address of its subnet on its interface.
+    first: bool,
+    /// It is the host's own address, which also the configuration names: there before us, and to
+    /// stay whatever is wished.
+    kept: bool,
     /// Nothing is to be done before there is a new wish or its link is back: it was refused, or
     /// someone took it away.
     parked: bool,
@@ -153,6 +160,9 @@ impl Entry {
             ours: false,
             outdated: false,
             leftover: false,
+            marked: false,
+            first: false,
+            kept: false,
             parked: false,
             configured: false,
             queued: false,
@@ -186,6 +196,28 @@ impl Entry {
         self.leftover
     }
 
+    /// Whether it is the host's own.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// What a message says of it besides that it is there.
+    pub(super) fn describes(&mut self, marked: bool, first: bool) {
+        (self.marked, self.first) = (marked, first);
+    }
+
+    /// Whether it is the host's own address rather than what a crash has left: nothing says that it
+    /// is ours, and its interface has no other (`alone`), or it looks like an interface's address:
+    /// the first of a subnet with others in it. Then it is kept.
+    pub(super) fn keep(&mut self, alone: bool) -> Option<Marks> {
+        let longest = if self.address.ip.is_ipv4() { 32 } else { 128 };
+        let looks_so = self.first && self.address.prefix_len < longest;
+        let foreign = self.known && !self.ours && !self.marked && !self.leftover;
+        let keep = foreign && self.flight.is_none() && !self.wanted() && (alone || looks_so);
+        self.kept |= keep;
+        keep.then_some(self.marks)
+    }
+
     /// It is a leftover no more, since nothing is to be done about it.
     pub(super) fn drop_leftover(&mut self) -> bool {
         std::mem::take(&mut self.leftover)
@@ -206,6 +238,7 @@ impl Entry {
         }
         let at = self.at?;
         let step = match (self.wanted(), self.known) {
+            (_, true) if self.kept => return None,
             (_, true) if self.leftover => Step::Delete,
             (true, true) if self.outdated => Step::Delete,
             (true, true) if self.ours => return None,
@@ -234,7 +267,7 @@ impl Entry {
 
     /// It is there although nobody here has added it: `true` if it is to be removed.
     pub(super) fn make_leftover(&mut self) -> bool {
-        let is = self.known && !self.ours && !self.leftover && !self.wanted();
+        let is = self.known && !self.ours && !self.leftover && !self.kept && !self.wanted();
         if is && self.flight.is_none() {
             (self.leftover, self.parked) = (true, false);
             return true;
@@ -468,6 +501,7 @@ impl Entry {
 
     fn forget(&mut self) {
         (self.known, self.heard, self.outdated, self.ours) = (false, false, false, false);
+        self.kept = false;
         self.marks = Marks::default();
         (self.unheard, self.unheard_deletions, self.uncertain) = (None, 0, false);
     }
@@ -475,6 +509,7 @@ impl Entry {
     /// It has appeared or gone by another's hand; whether it is lost to somebody who wants it.
     fn lose_or_find(&mut self, present: bool) -> bool {
         (self.known, self.outdated) = (present, false);
+        self.kept &= present;
         // Once told, it isn't told again before it has been wished for again.
         let lost = !present && self.wanted() && !self.parked;
         // Either the owner decides what is to be done, or (if its link is going down, or away) it

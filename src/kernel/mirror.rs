@@ -5,12 +5,12 @@
 //! the configuration makes virtual are the reconciler's; here live the *real* ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 
 use super::reader::{Address, Link};
-use crate::base::{IfIndex, LinkFacts, LinkId, Mac, Scope};
+use crate::base::{IfIndex, LinkFacts, LinkId, LinkLocal, Mac, Scope};
 
 /// `IFF_UP`: the administrator wants it up.
 const IFF_UP: u32 = libc::IFF_UP as u32;
@@ -31,9 +31,17 @@ pub(super) struct Device {
     hardware: u16,
     mac: Option<Mac>,
     mtu: u32,
+    /// The interface below it, if it has one in this namespace.
+    pub(super) lower: Option<IfIndex>,
+    /// Its link group.
+    pub(super) group: u32,
+    /// Its mode, if it is a macvlan.
+    pub(super) macvlan: Option<u32>,
     reals: HashMap<RealKey, Real>,
     /// The real IPv4 addresses, the one to use as primary first.
     candidates: BTreeMap<Rank, Ipv4Addr>,
+    /// The real link-local IPv6 addresses likewise, but for duplicates of somebody else's.
+    link_locals: BTreeMap<Rank, Local>,
     touched: u32,
     seen: u32,
 }
@@ -49,7 +57,17 @@ pub(super) struct RealKey {
 #[derive(Debug)]
 struct Real {
     rank: Rank,
+    /// `IFA_F_…`
+    flags: u32,
     marks: Marks,
+}
+
+/// A link-local address.
+#[derive(Debug)]
+struct Local {
+    ip: Ipv6Addr,
+    /// Duplicate address detection has not passed it yet, nor may it be used before.
+    tentative: bool,
 }
 
 /// When something was last spoken of: the generations of the last event and of the last page.
@@ -111,7 +129,22 @@ impl Device {
             mac: self.mac.filter(|_| self.hardware == libc::ARPHRD_ETHER),
             mtu: self.mtu,
             primary_ipv4: self.candidates.values().next().copied(),
+            link_local: self.link_local(),
         }
+    }
+
+    /// The first link-local address that can be used. One that is virtual as well is taken only if
+    /// there isn't another one that could be waited for.
+    fn link_local(&self) -> LinkLocal {
+        let mut found = LinkLocal::None;
+        for (rank, local) in &self.link_locals {
+            match (local.tentative, found) {
+                (false, LinkLocal::Tentative) if rank.shadow => return found,
+                (false, _) => return LinkLocal::Ready(local.ip),
+                (true, _) => found = LinkLocal::Tentative,
+            }
+        }
+        found
     }
 
     /// Whether the administrator wants it up; taken down, it may lose addresses by itself.
@@ -119,9 +152,20 @@ impl Device {
         self.flags & IFF_UP != 0
     }
 
+    /// Its Ethernet address.
+    pub(super) fn mac(&self) -> Option<Mac> {
+        self.mac
+    }
+
     /// How many real addresses it has.
     pub(super) fn reals(&self) -> usize {
         self.reals.len()
+    }
+
+    /// How many real addresses of a family it has that are nothing else.
+    pub(super) fn own(&self, ipv4: bool) -> usize {
+        let own = |(key, real): &(&RealKey, &Real)| key.ip.is_ipv4() == ipv4 && !real.rank.shadow;
+        self.reals.iter().filter(own).count()
     }
 
     /// Whether a real address is on it.
@@ -141,19 +185,38 @@ impl Device {
         if let Some(mtu) = link.mtu {
             self.mtu = mtu;
         }
+        self.lower = link.lower.or(self.lower);
+        self.group = link.group.unwrap_or(self.group);
+        self.macvlan = link.macvlan.or(self.macvlan);
     }
 
     fn insert(&mut self, key: RealKey, real: Real) {
         self.remove(&key);
-        if let IpAddr::V4(ip) = key.ip {
-            self.candidates.insert(real.rank, ip);
-        }
+        self.consider(key.ip, &real);
         self.reals.insert(key, real);
+    }
+
+    /// Makes an address one that may be the primary one, if it can be that.
+    fn consider(&mut self, ip: IpAddr, real: &Real) {
+        match ip {
+            IpAddr::V4(ip) => {
+                self.candidates.insert(real.rank, ip);
+            }
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                if real.flags & libc::IFA_F_DADFAILED == 0 {
+                    let waits = real.flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC);
+                    let tentative = waits == libc::IFA_F_TENTATIVE;
+                    self.link_locals.insert(real.rank, Local { ip, tentative });
+                }
+            }
+            IpAddr::V6(_) => {}
+        }
     }
 
     fn remove(&mut self, key: &RealKey) -> Option<Real> {
         let real = self.reals.remove(key)?;
         self.candidates.remove(&real.rank);
+        self.link_locals.remove(&real.rank);
         Some(real)
     }
 }
@@ -297,7 +360,7 @@ impl Mirror {
         };
         let secondary = address.flags & libc::IFA_F_SECONDARY != 0;
         let rank = Rank { shadow, secondary, scope: address.scope, order };
-        device.insert(key, Real { rank, marks });
+        device.insert(key, Real { rank, flags: address.flags, marks });
     }
 
     /// Forgets a real address that turns out to be a virtual one.
@@ -319,12 +382,13 @@ impl Mirror {
     pub(super) fn remove_unseen_reals(&mut self) {
         let generation = self.generation;
         for device in self.devices.values_mut() {
-            let candidates = &mut device.candidates;
-            device.reals.retain(|_, real| {
+            let Device { candidates, link_locals, reals, .. } = device;
+            reals.retain(|_, real| {
                 let Marks { touched, seen } = real.marks;
                 let keep = seen == generation || touched == generation;
                 if !keep {
                     candidates.remove(&real.rank);
+                    link_locals.remove(&real.rank);
                 }
                 keep
             });
@@ -336,16 +400,106 @@ impl Mirror {
         let Some(device) = self.devices.get_mut(&ifindex) else {
             return;
         };
-        let candidates = &mut device.candidates;
-        for (key, real) in &mut device.reals {
+        let mut reals = std::mem::take(&mut device.reals);
+        for (key, real) in &mut reals {
             let shadow = is_virtual(&key.ip);
-            if let IpAddr::V4(ip) = key.ip
-                && shadow != real.rank.shadow
-            {
-                candidates.remove(&real.rank);
+            if shadow != real.rank.shadow {
+                device.candidates.remove(&real.rank);
+                device.link_locals.remove(&real.rank);
                 real.rank.shadow = shadow;
-                candidates.insert(real.rank, ip);
+                device.consider(key.ip, real);
             }
         }
+        device.reals = reals;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: IfIndex = IfIndex(2);
+
+    fn ip(last: u16) -> Ipv6Addr {
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last)
+    }
+
+    fn address(last: u16, flags: u32) -> Address {
+        let (ip, scope) = (ip(last).into(), Scope::LINK);
+        Address { ifindex: AT, ip, prefix_len: 64, peer: None, scope, flags, protocol: 0 }
+    }
+
+    fn mirror() -> Mirror {
+        let mut mirror = Mirror::default();
+        let (name, address) = (Some(&b"eth0"[..]), None);
+        let link = Link {
+            ifindex: AT,
+            flags: 0,
+            hardware: 1,
+            name,
+            address,
+            mtu: None,
+            lower: None,
+            group: None,
+            macvlan: None,
+        };
+        mirror.link(&link, Source::Event);
+        mirror
+    }
+
+    fn link_local(mirror: &Mirror) -> LinkLocal {
+        mirror.device(AT).map(|device| device.facts(AT).link_local).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_link_local_address_is_waited_for_until_it_can_be_used() {
+        let mut mirror = mirror();
+        let mut hear = |address: Address| {
+            mirror.real(&address, false, Source::Event);
+            link_local(&mirror)
+        };
+        let global = Address { ip: "2001:db8::1".parse().unwrap(), ..address(0, 0) };
+        assert_eq!(hear(global), LinkLocal::None);
+        assert_eq!(hear(address(1, libc::IFA_F_TENTATIVE)), LinkLocal::Tentative);
+        assert_eq!(hear(address(1, 0)), LinkLocal::Ready(ip(1)));
+        // The first one stays the one, whatever comes and goes beside it.
+        assert_eq!(hear(address(2, 0)), LinkLocal::Ready(ip(1)));
+        mirror.real_gone(AT, &RealKey::of(&address(2, 0)));
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(1)));
+        mirror.real_gone(AT, &RealKey::of(&address(1, 0)));
+        assert_eq!(link_local(&mirror), LinkLocal::None);
+    }
+
+    #[test]
+    fn a_duplicate_can_not_be_used_and_an_optimistic_one_can() {
+        let mut mirror = mirror();
+        let failed = libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED;
+        mirror.real(&address(1, failed), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::None);
+        let optimistic = libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC;
+        mirror.real(&address(2, optimistic), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(2)));
+    }
+
+    #[test]
+    fn a_tentative_one_does_not_hide_another() {
+        let mut mirror = mirror();
+        mirror.real(&address(1, libc::IFA_F_TENTATIVE), false, Source::Event);
+        mirror.real(&address(2, 0), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(2)));
+    }
+
+    #[test]
+    fn a_virtual_one_is_taken_only_if_nothing_else_is_to_be_had() {
+        let mut mirror = mirror();
+        mirror.real(&address(1, 0), true, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(1)), "an owner's");
+        mirror.real(&address(2, libc::IFA_F_TENTATIVE), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Tentative, "worth waiting for");
+        mirror.real(&address(2, 0), false, Source::Event);
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(2)));
+        // The configuration changes its mind about both.
+        mirror.rank_again(AT, |&it| it == IpAddr::from(ip(2)));
+        assert_eq!(link_local(&mirror), LinkLocal::Ready(ip(1)));
     }
 }

@@ -17,6 +17,8 @@
 //! * `mirror`: interfaces and the addresses on them that are not virtual, as last reported.
 //! * `reconciler`: which virtual addresses are wanted, which are there, so what to ask for; and
 //!   `entry`: one of them.
+//! * `macvlan`: interfaces that we make for virtual MACs.
+//! * `firewall`: addresses that take no traffic; beside all this, with a socket of its own.
 //! * `conversation`: what has been asked and not been answered.
 //!
 //! What the sockets need: bound to a port of their own (`bind` with port 0), large receive buffers
@@ -30,6 +32,8 @@
 
 mod conversation;
 mod entry;
+mod firewall;
+mod macvlan;
 mod mirror;
 #[cfg(test)]
 mod model;
@@ -47,6 +51,9 @@ use std::net::IpAddr;
 use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
 use conversation::{Barrier, Batch, Conversation, Dump, Half, WINDOW};
 use entry::{Entry, Origin};
+pub use firewall::{Firewall, FirewallOptions};
+use macvlan::Macvlans;
+pub use macvlan::Setting;
 use mirror::{Mirror, RealKey, Source};
 use reader::{Address, Content, Link, Message};
 use reconciler::{BATCH, EntryId, Facts, Reconciler};
@@ -63,6 +70,7 @@ pub struct Host {
     virtuals: HashSet<(LinkId, IpAddr)>,
     mirror: Mirror,
     reconciler: Reconciler,
+    macvlans: Macvlans,
     conversation: Conversation,
     facts: Facts,
     counters: HostCounters,
@@ -120,8 +128,29 @@ pub enum Fact {
         /// The address.
         ip: IpAddr,
     },
+    /// A configured address was there before us and is the host's own, not a leftover: it stays,
+    /// whoever wishes what of it ([`Host::remove_leftovers`]).
+    Kept {
+        /// The link it is on.
+        link: LinkId,
+        /// The address.
+        ip: IpAddr,
+    },
     /// All leftovers are gone ([`Host::remove_leftovers`]).
     LeftoversRemoved {
+        /// How many there were.
+        removed: u32,
+    },
+    /// A macvlan can't be made or isn't what it should be, and the kernel refuses to change that
+    /// (or it is somebody else's: `EEXIST`). It is tried again when the interface below changes.
+    MacvlanRefused {
+        /// Which.
+        link: LinkId,
+        /// `errno(3)`, positive.
+        error: i32,
+    },
+    /// Macvlans that an earlier run had left behind are gone.
+    MacvlansRemoved {
         /// How many there were.
         removed: u32,
     },
@@ -222,6 +251,7 @@ impl Host {
             virtuals: HashSet::new(),
             mirror: Mirror::default(),
             reconciler: Reconciler::default(),
+            macvlans: Macvlans::default(),
             conversation: Conversation::new(),
             facts: Facts::new(),
             counters: HostCounters::default(),
@@ -318,6 +348,7 @@ impl Host {
     pub fn on_command_lost(&mut self) {
         self.counters.answers_lost += 1;
         while self.doubt_oldest_batch() {}
+        self.doubt_macvlans();
         self.mirror.end_dump();
         self.conversation.dump = Dump::Wanted { urgent: true };
         self.conversation.again = false;
@@ -358,13 +389,38 @@ impl Host {
     /// Removes those of the addresses that are on their interfaces and that nobody here has set: a
     /// crash left them. To be called once [`Fact::Synchronised`] has been seen.
     /// [`Fact::LeftoversRemoved`] follows.
+    ///
+    /// What is not marked as ours (`IFA_PROTO`, Linux 5.18) may be the host's own address, which a
+    /// virtual router of priority 255 has: if it is the only one of its family on its interface, or
+    /// the first of its subnet, it is left alone for good, and [`Fact::Kept`] tells of it. Nothing on
+    /// an interface that was made for a virtual MAC is the host's own.
     pub fn remove_leftovers<'a>(
         &mut self,
         addresses: impl IntoIterator<Item = &'a VirtualAddress>,
     ) {
+        let mut named = Vec::new();
         for address in addresses {
             let id = self.entry(address);
-            self.reconciler.leftover(id, &mut self.facts);
+            let watched = self.links.get(address.link.index());
+            let at = watched.and_then(|watched| watched.device);
+            let device = at.and_then(|at| self.mirror.device(at));
+            let alone = device.is_some_and(|device| device.own(address.ip.is_ipv4()) == 0);
+            let at = at.filter(|_| !device.is_some_and(|device| self.is_for_virtual_mac(device)));
+            named.push((id, address, at, alone));
+        }
+        // Only now: what is kept counts for the others no more than what is removed.
+        for (id, address, at, alone) in named {
+            let marks = at.and_then(|_| self.reconciler.keep(id, alone));
+            match (marks, at) {
+                (Some(marks), Some(at)) => {
+                    // It can be the primary one, as the owner of an address has it.
+                    self.mirror.put_real(&as_real(address, at), true, marks);
+                    self.report(address.link);
+                    let &VirtualAddress { link, ip, .. } = address;
+                    self.facts.push_back(Fact::Kept { link, ip });
+                }
+                _ => self.reconciler.leftover(id, &mut self.facts),
+            }
         }
         self.reconciler.leftovers_named(&mut self.facts);
     }
@@ -413,6 +469,9 @@ impl Host {
             }
             (Barrier::None, Dump::Idle | Dump::Wanted { urgent: false }) => {
                 self.write_batch(writer);
+                if writer.len() == 0 {
+                    self.write_macvlans(writer);
+                }
             }
             (Barrier::None, Dump::Wanted { .. } | Dump::Running { .. } | Dump::Busy) => {}
         }
@@ -452,7 +511,13 @@ impl Host {
     /// What is known of a watched interface; `None` if no such interface exists.
     pub fn link_facts(&self, link: LinkId) -> Option<LinkFacts> {
         let ifindex = self.links.get(link.index())?.device?;
-        Some(self.mirror.device(ifindex)?.facts(ifindex))
+        let device = self.mirror.device(ifindex)?;
+        let mut facts = device.facts(ifindex);
+        if self.is_own_macvlan(link) {
+            // Whether it can carry traffic is the interface's below, which is watched itself.
+            facts.up = device.is_wanted_up();
+        }
+        Some(facts)
     }
 
     /// A watched interface as status output shows it; `None` for an id that isn't watched.
@@ -524,6 +589,7 @@ impl Host {
             self.reconciler.review_link(now, true, &mut self.facts);
         }
         if let Some(now) = now {
+            self.touch_macvlans(now);
             self.report(now);
         }
     }
@@ -535,7 +601,9 @@ impl Host {
         if let Some(watched) = device.link.and_then(|link| self.links.get_mut(link.index())) {
             watched.device = None;
         }
+        self.macvlan_gone(ifindex);
         if let Some(link) = device.link {
+            self.touch_macvlans(link);
             self.report(link);
         }
         self.reconciler.device_gone(device.link, ifindex, &mut self.facts);
@@ -547,12 +615,17 @@ impl Host {
         };
         let (link, up) = (device.link, device.is_wanted_up());
         let entries = self.virtual_entries(address, link);
+        // The host's own one among the virtual ones is mirrored as well.
+        let kept = self.is_kept(entries);
         for id in entries.into_iter().flatten() {
+            if present {
+                self.describe(id, address);
+            }
             let mark = (self.mirror.generation(), up);
             let facts = &mut self.facts;
             self.reconciler.heard(id, present, origin, mark, facts);
         }
-        if entries != [None; 2] {
+        if entries != [None; 2] && !kept {
             return;
         }
         match present {
@@ -584,7 +657,7 @@ impl Host {
 /// Answers, and dumps.
 impl Host {
     fn on_answer(&mut self, seq: u32, error: i32) {
-        if self.conversation.command.answered(seq) {
+        if self.conversation.command.answered(seq) || self.on_macvlan_answer(seq, error) {
             return;
         }
         if let Dump::Running { seq: running, .. } = self.conversation.dump
@@ -646,6 +719,9 @@ impl Host {
         let sent = |id| batch.entries.push(Some(id));
         let count = self.reconciler.write_batch(writer, first_seq, sent);
         if count > 0 {
+            for &id in batch.entries.iter().flatten() {
+                self.open_or_close_macvlan(id);
+            }
             writer.ask_for_ack();
             self.conversation.used(first_seq, count);
             self.conversation.batches.push(batch);
@@ -703,8 +779,9 @@ impl Host {
         let entries = self.virtual_entries(address, link);
         for id in entries.into_iter().flatten() {
             self.reconciler.seen(id, self.mirror.generation());
+            self.describe(id, address);
         }
-        if entries == [None; 2] {
+        if entries == [None; 2] || self.is_kept(entries) {
             let shadow = link.is_some_and(|link| self.is_virtual(link, address.ip));
             self.mirror.real(address, shadow, Source::Page);
             if let Some(link) = link {
@@ -741,6 +818,7 @@ impl Host {
         mirror.end_dump();
         self.conversation.dump = Dump::Idle;
         let first = !std::mem::replace(&mut self.synchronised, true);
+        self.review_macvlans();
         self.report_all();
         if first {
             self.facts.push_back(Fact::Synchronised);
@@ -786,6 +864,16 @@ impl Host {
         }
     }
 
+    fn describe(&mut self, id: EntryId, address: &Address) {
+        let first = address.flags & libc::IFA_F_SECONDARY == 0;
+        self.reconciler.describes(id, address.protocol == reader::OURS, first);
+    }
+
+    fn is_kept(&self, entries: [Option<EntryId>; 2]) -> bool {
+        let [entry, _] = entries;
+        entry.and_then(|id| self.reconciler.entry(id)).is_some_and(Entry::is_kept)
+    }
+
     /// The entries that a message about an address is about, if it is about a virtual one: the one
     /// of the interface's link, and one that was put there when it had another name.
     fn virtual_entries(&self, address: &Address, link: Option<LinkId>) -> [Option<EntryId>; 2] {
@@ -818,6 +906,7 @@ impl Host {
                 self.adopt(id, ifindex);
             }
         }
+        self.touch_macvlans(link);
         self.rank_again(link);
         self.reconciler.review_link(link, true, &mut self.facts);
     }
@@ -833,6 +922,7 @@ impl Host {
         if let Some(device) = self.mirror.device_mut(ifindex) {
             device.link = None;
         }
+        self.touch_macvlans(link);
         self.report(link);
         let mirror = &mut self.mirror;
         self.reconciler.leave(link, &mut self.facts, |address, at, marks| {
@@ -891,6 +981,7 @@ fn as_real(address: &VirtualAddress, at: IfIndex) -> Address {
             IpAddr::V4(_) => address.scope,
             IpAddr::V6(_) => Scope::GLOBAL,
         },
+        protocol: 0,
         flags: 0,
     }
 }

@@ -8,8 +8,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeader, AddressHeaderFlags, AddressMessage,
+    AddressProtocol,
 };
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
+    LinkMessage, MacVlanMode,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 /// The port of the command socket.
@@ -27,6 +31,17 @@ pub(super) struct Device {
     pub(super) running: bool,
     pub(super) mtu: u32,
     pub(super) addresses: Vec<OnDevice>,
+    pub(super) group: u32,
+    /// What it is as a macvlan.
+    pub(super) macvlan: Option<OnTop>,
+}
+
+/// What a macvlan is on top of, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OnTop {
+    pub(super) lower: u32,
+    pub(super) mac: Vec<u8>,
+    pub(super) mode: MacVlanMode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +146,11 @@ impl Kernel {
         }
     }
 
+    /// From now on the queues hold no more than that.
+    pub(super) fn set_capacity(&mut self, monitor: usize, command: usize) {
+        (self.monitor.capacity, self.command.capacity) = (monitor, command);
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<u32> {
         self.devices.iter().find(|(_, device)| device.name == name).map(|(&index, _)| index)
     }
@@ -149,7 +169,9 @@ impl Kernel {
         let index = self.next_index;
         self.next_index += 1;
         let (up, running, addresses) = (true, true, Vec::new());
-        let device = Device { name: name.to_owned(), up, running, mtu: 1500, addresses };
+        let (group, macvlan) = (0, None);
+        let name = name.to_owned();
+        let device = Device { name, up, running, mtu: 1500, addresses, group, macvlan };
         self.devices.insert(index, device);
         self.tell_link(index, false);
     }
@@ -158,6 +180,12 @@ impl Kernel {
         let Some(index) = self.find(name) else {
             return;
         };
+        let on_top = |device: &Device| device.macvlan.as_ref().is_some_and(|it| it.lower == index);
+        let above: Vec<String> =
+            self.devices.values().filter(|it| on_top(it)).map(|it| it.name.clone()).collect();
+        for name in above {
+            self.delete(&name);
+        }
         self.set_up(name, false);
         let device = self.devices.get_mut(&index).unwrap();
         for address in std::mem::take(&mut device.addresses) {
@@ -263,7 +291,14 @@ impl Kernel {
             rest = &rest[(message.header.length as usize).next_multiple_of(4)..];
             let (seq, flags) = (message.header.sequence_number, i32::from(message.header.flags));
             assert!(flags & libc::NLM_F_REQUEST != 0);
-            assert_eq!(flags & libc::NLM_F_ACK != 0, rest.is_empty() && flags & 0x300 != 0x300);
+            let of_link = matches!(
+                message.payload,
+                NetlinkPayload::InnerMessage(
+                    RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_)
+                )
+            );
+            let answered = of_link || rest.is_empty() && flags & 0x300 != 0x300;
+            assert_eq!(flags & libc::NLM_F_ACK != 0, answered);
             let request = match message.payload {
                 NetlinkPayload::InnerMessage(request) => request,
                 NetlinkPayload::Noop => {
@@ -286,6 +321,11 @@ impl Kernel {
                     let (index, prefix_len) = (it.header.index, it.header.prefix_len);
                     self.remove(index, local(&it), prefix_len, Cause::Us(seq)).map(|()| true)
                 }
+                RouteNetlinkMessage::NewLink(it) => {
+                    let new = flags & libc::NLM_F_CREATE != 0;
+                    if new { self.make(&it) } else { self.change(&it) }.map(|()| true)
+                }
+                RouteNetlinkMessage::DelLink(it) => self.unlink(&it).map(|()| true),
                 other => panic!("unexpected {other:?}"),
             };
             match result {
@@ -294,6 +334,83 @@ impl Kernel {
                 Err(error) => self.command.push(answer(seq, error, PORT)),
             }
         }
+    }
+
+    fn make(&mut self, link: &LinkMessage) -> Result<(), i32> {
+        let (name, lower) =
+            (link.attributes.iter()).fold((None, None), |(name, lower), it| match it {
+                LinkAttribute::IfName(it) => (Some(it.clone()), lower),
+                LinkAttribute::Link(it) => (name, Some(*it)),
+                _ => (name, lower),
+            });
+        let (name, lower) = (name.ok_or(libc::EINVAL)?, lower.ok_or(libc::EINVAL)?);
+        assert!(name.len() < libc::IFNAMSIZ);
+        if self.find(&name).is_some() {
+            return Err(libc::EEXIST);
+        }
+        if !self.devices.contains_key(&lower) {
+            return Err(libc::ENODEV);
+        }
+        let index = self.next_index;
+        self.next_index += 1;
+        let mac = vec![2, 0, 0, 0, 0, index as u8];
+        let macvlan = Some(OnTop { lower, mac, mode: MacVlanMode::Vepa });
+        let (up, running, addresses, group) = (false, false, Vec::new(), 0);
+        let device = Device { name, up, running, mtu: 1500, addresses, group, macvlan };
+        self.devices.insert(index, device);
+        self.adjust(index, link);
+        self.tell_link(index, false);
+        Ok(())
+    }
+
+    fn change(&mut self, link: &LinkMessage) -> Result<(), i32> {
+        let index = link.header.index;
+        if !self.devices.contains_key(&index) {
+            return Err(libc::ENODEV);
+        }
+        self.adjust(index, link);
+        self.tell_link(index, false);
+        Ok(())
+    }
+
+    fn adjust(&mut self, index: u32, link: &LinkMessage) {
+        let device = self.devices.get_mut(&index).unwrap();
+        if link.header.change_mask.contains(LinkFlags::Up) {
+            device.up = link.header.flags.contains(LinkFlags::Up);
+            device.running = device.up;
+        }
+        for attribute in &link.attributes {
+            match (attribute, &mut device.macvlan) {
+                (LinkAttribute::Group(group), _) => device.group = *group,
+                (LinkAttribute::Address(mac), Some(on_top)) => on_top.mac = mac.clone(),
+                (LinkAttribute::LinkInfo(info), Some(on_top)) => {
+                    assert!(matches!(info[0], LinkInfo::Kind(InfoKind::MacVlan)));
+                    let LinkInfo::Data(InfoData::MacVlan(data)) = &info[1] else {
+                        panic!("{info:?}")
+                    };
+                    let [InfoMacVlan::Mode(mode)] = data[..] else { panic!("{data:?}") };
+                    on_top.mode = mode;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn unlink(&mut self, link: &LinkMessage) -> Result<(), i32> {
+        let group = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Group(group) => Some(*group),
+            _ => None,
+        });
+        let index = link.header.index;
+        let meant = |(at, device): (&u32, &Device)| {
+            let it = group.map_or(*at == index, |group| device.group == group);
+            it.then(|| device.name.clone())
+        };
+        let names: Vec<String> = self.devices.iter().filter_map(meant).collect();
+        for name in &names {
+            self.delete(name);
+        }
+        if names.is_empty() { Err(libc::ENODEV) } else { Ok(()) }
     }
 
     fn start_dump(&mut self, seq: u32, links: bool) -> Result<bool, i32> {
@@ -457,7 +574,19 @@ fn new_link(index: u32, device: &Device) -> RouteNetlinkMessage {
         LinkAttribute::IfName(device.name.clone()),
         LinkAttribute::Mtu(device.mtu),
         LinkAttribute::Address(vec![2, 0, 0, 0, 0, index as u8]),
+        LinkAttribute::Group(device.group),
     ];
+    if let Some(OnTop { lower, mac, mode }) = &device.macvlan {
+        link.attributes[2] = LinkAttribute::Address(mac.clone());
+        link.attributes.push(LinkAttribute::Link(*lower));
+        link.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::MacVlan),
+            LinkInfo::Data(InfoData::MacVlan(vec![
+                InfoMacVlan::BcQueueLen(1000),
+                InfoMacVlan::Mode(*mode),
+            ])),
+        ]));
+    }
     RouteNetlinkMessage::NewLink(link)
 }
 
@@ -473,6 +602,9 @@ fn address_message(index: u32, address: &OnDevice) -> AddressMessage {
     body.attributes.push(AddressAttribute::Address(address.ip));
     if address.ip.is_ipv4() {
         body.attributes.push(AddressAttribute::Local(address.ip));
+    }
+    if address.ours {
+        body.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(112)));
     }
     if address.secondary {
         body.header.flags |= AddressHeaderFlags::Secondary;

@@ -67,6 +67,14 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 /// `struct ifinfomsg` attributes that the `libc` crate doesn't know or that are spelled here for
 /// the reader's sake.
 const IFLA_TARGET_NETNSID: u16 = 46;
+/// Inside `IFLA_LINKINFO`, and what the kind of a macvlan is called there.
+pub(super) const IFLA_INFO_KIND: u16 = 1;
+pub(super) const IFLA_INFO_DATA: u16 = 2;
+pub(super) const IFLA_MACVLAN_MODE: u16 = 1;
+pub(super) const MACVLAN: &[u8] = b"macvlan";
+pub(super) const IFA_PROTO: u16 = 11;
+/// By this value of `IFA_PROTO` our addresses are known: VRRP's number among the IP protocols.
+pub(super) const OURS: u8 = 112;
 const IFA_TARGET_NETNSID: u16 = 10;
 
 /// The upper two bits of an attribute's type are flags, not type (`NLA_TYPE_MASK`).
@@ -119,6 +127,12 @@ pub(super) struct Link<'a> {
     pub(super) address: Option<&'a [u8]>,
     /// In bytes.
     pub(super) mtu: Option<u32>,
+    /// The interface below it, or a veth's other end.
+    pub(super) lower: Option<IfIndex>,
+    /// Its link group.
+    pub(super) group: Option<u32>,
+    /// Its mode, if it is a macvlan.
+    pub(super) macvlan: Option<u32>,
 }
 
 /// An address as a message describes it.
@@ -132,6 +146,8 @@ pub(super) struct Address {
     pub(super) scope: Scope,
     /// `IFA_F_…`
     pub(super) flags: u32,
+    /// Who put it there, `IFA_PROTO`; 0 if nobody says, as on kernels before 5.18.
+    pub(super) protocol: u8,
 }
 
 /// The messages of one datagram, in order.
@@ -217,12 +233,18 @@ fn link(kind: u16, body: &[u8]) -> Content<'_> {
         name: None,
         address: None,
         mtu: None,
+        lower: None,
+        group: None,
+        macvlan: None,
     };
     for (kind, value) in attributes(rest) {
         match kind {
             libc::IFLA_IFNAME => link.name = interface_name(value).or(link.name),
             libc::IFLA_ADDRESS => link.address = Some(value),
             libc::IFLA_MTU => link.mtu = number(value).or(link.mtu),
+            libc::IFLA_LINK => link.lower = number(value).and_then(self::ifindex).or(link.lower),
+            libc::IFLA_GROUP => link.group = number(value).or(link.group),
+            libc::IFLA_LINKINFO => link.macvlan = macvlan_mode(value).or(link.macvlan),
             // A wireless event dressed as a link message, and a link of another namespace.
             libc::IFLA_WIRELESS | IFLA_TARGET_NETNSID => return Content::Other,
             _ => {}
@@ -244,13 +266,14 @@ fn address(kind: u16, body: &[u8]) -> Content<'_> {
         _ => return Content::Other,
     };
     let (mut local, mut address) = (None, None);
-    let mut flags = u32::from(header.flags);
+    let (mut flags, mut protocol) = (u32::from(header.flags), 0);
     for (kind, value) in attributes(rest) {
         match kind {
             libc::IFA_LOCAL => local = ip(header.family, value).or(local),
             libc::IFA_ADDRESS => address = ip(header.family, value).or(address),
             // The same flags and those that the header's byte has no room for.
             libc::IFA_FLAGS => flags |= number(value).unwrap_or(0),
+            IFA_PROTO => protocol = value.first().copied().unwrap_or(0),
             IFA_TARGET_NETNSID => return Content::Other,
             _ => {}
         }
@@ -269,11 +292,25 @@ fn address(kind: u16, body: &[u8]) -> Content<'_> {
         peer: address.filter(|&address| address != ip),
         scope: Scope(header.scope),
         flags,
+        protocol,
     };
     match kind {
         libc::RTM_DELADDR => Content::AddressGone(address),
         _ => Content::Address(address),
     }
+}
+
+/// The mode that a macvlan's `IFLA_LINKINFO` tells; `None` for interfaces of other kinds.
+fn macvlan_mode(info: &[u8]) -> Option<u32> {
+    if attribute(info, IFLA_INFO_KIND)?.split(|&byte| byte == 0).next() != Some(MACVLAN) {
+        return None;
+    }
+    number(attribute(attribute(info, IFLA_INFO_DATA)?, IFLA_MACVLAN_MODE)?)
+}
+
+/// The value of the first attribute of that type.
+fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find_map(|(is, value)| (is == kind).then_some(value))
 }
 
 /// The attributes of a message, up to the first that runs over its end.

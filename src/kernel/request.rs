@@ -14,6 +14,8 @@
 //!   number, by which the reconciler puts events and answers in order.
 //! * `IFA_LOCAL` and `IFA_ADDRESS` both. Adding would need only the first; deleting compares the
 //!   prefix length only if the second is given (and would take 192.0.2.1/24 when /32 was meant).
+//! * `IFA_PROTO`, by which an address that a crash left is known as ours (Linux 5.18; older ones
+//!   pass over it).
 //! * No label in a deletion: it would only make the kernel compare one thing more.
 //! * IPv6: `IFA_F_NODAD`, because a failover can't wait a second for duplicate address detection
 //!   whose answer VRRP already knows. A /128 is given a preferred lifetime of zero, so that the
@@ -25,19 +27,23 @@ use std::net::IpAddr;
 use zerocopy::IntoBytes;
 
 use super::reader::{
-    AddressHeader, AttributeHeader, LinkHeader, MessageHeader, NLMSG_NOOP, aligned,
+    AddressHeader, AttributeHeader, IFA_PROTO, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_MACVLAN_MODE,
+    LinkHeader, MACVLAN, MessageHeader, NLMSG_NOOP, OURS, aligned,
 };
-use crate::base::{IfIndex, VirtualAddress};
+use crate::base::{IfIndex, Mac, VirtualAddress};
 
-/// The longest request about one address: IPv6 with everything that IPv4 could have besides.
+/// The longest request about one address (IPv6 with everything that IPv4 could have besides) or
+/// one macvlan.
 pub(super) const LONGEST: usize = 128;
 
 const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
 const ACK: u16 = libc::NLM_F_ACK as u16;
 const DUMP: u16 = libc::NLM_F_DUMP as u16;
+const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 const CREATE_OR_REPLACE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
 
 const IFLA_EXT_MASK: u16 = 29;
+const IFF_UP: u32 = libc::IFF_UP as u32;
 /// Leaves out the statistics, which are most of a link's kilobyte.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
@@ -88,6 +94,7 @@ impl<'a> Writer<'a> {
                 }
             }
         }
+        self.attribute(IFA_PROTO, &[&[OURS]]);
         self.end();
     }
 
@@ -111,6 +118,71 @@ impl<'a> Writer<'a> {
         self.begin(libc::RTM_GETADDR, REQUEST | DUMP, seq);
         self.put(AddressHeader::default().as_bytes());
         self.end();
+    }
+
+    /// Asks for a macvlan on the interface `below`, still down.
+    pub(super) fn make_macvlan(
+        &mut self,
+        seq: u32,
+        below: IfIndex,
+        name: &[u8],
+        mac: Mac,
+        group: u32,
+        mode: u32,
+    ) {
+        self.begin(libc::RTM_NEWLINK, REQUEST | ACK | CREATE, seq);
+        self.put(LinkHeader::default().as_bytes());
+        self.attribute(libc::IFLA_IFNAME, &[name, &[0]]);
+        self.attribute(libc::IFLA_LINK, &[&below.0.to_ne_bytes()]);
+        self.attribute(libc::IFLA_ADDRESS, &[&mac.0]);
+        self.attribute(libc::IFLA_GROUP, &[&group.to_ne_bytes()]);
+        self.macvlan_mode(mode);
+        self.end();
+    }
+
+    /// Asks that a macvlan be up and in that group, and in that mode if it may be in another one.
+    pub(super) fn put_right(&mut self, seq: u32, at: IfIndex, group: u32, mode: Option<u32>) {
+        self.begin(libc::RTM_NEWLINK, REQUEST | ACK, seq);
+        let header =
+            LinkHeader { index: at.0, flags: IFF_UP, change: IFF_UP, ..LinkHeader::default() };
+        self.put(header.as_bytes());
+        self.attribute(libc::IFLA_GROUP, &[&group.to_ne_bytes()]);
+        if let Some(mode) = mode {
+            self.macvlan_mode(mode);
+        }
+        self.end();
+    }
+
+    /// Asks that an interface be in that link group.
+    pub(super) fn set_group(&mut self, seq: u32, at: IfIndex, group: u32) {
+        self.begin(libc::RTM_NEWLINK, REQUEST | ACK, seq);
+        self.put(LinkHeader { index: at.0, ..LinkHeader::default() }.as_bytes());
+        self.attribute(libc::IFLA_GROUP, &[&group.to_ne_bytes()]);
+        self.end();
+    }
+
+    /// Asks that an interface be deleted.
+    pub(super) fn delete_link(&mut self, seq: u32, at: IfIndex) {
+        self.begin(libc::RTM_DELLINK, REQUEST | ACK, seq);
+        self.put(LinkHeader { index: at.0, ..LinkHeader::default() }.as_bytes());
+        self.end();
+    }
+
+    /// Asks that all interfaces of a link group be deleted.
+    pub(super) fn delete_group(&mut self, seq: u32, group: u32) {
+        self.begin(libc::RTM_DELLINK, REQUEST | ACK, seq);
+        self.put(LinkHeader::default().as_bytes());
+        self.attribute(libc::IFLA_GROUP, &[&group.to_ne_bytes()]);
+        self.end();
+    }
+
+    fn macvlan_mode(&mut self, mode: u32) {
+        let info = self.open(libc::IFLA_LINKINFO);
+        self.attribute(IFLA_INFO_KIND, &[MACVLAN]);
+        let data = self.open(IFLA_INFO_DATA);
+        self.attribute(IFLA_MACVLAN_MODE, &[&mode.to_ne_bytes()]);
+        self.close(data);
+        self.close(info);
     }
 
     /// Asks for nothing but an answer.
@@ -175,6 +247,20 @@ impl<'a> Writer<'a> {
         self.put(&[0; 3][..padding.min(3)]);
     }
 
+    /// Begins an attribute that holds others; gives where it begins, for [`Writer::close`].
+    fn open(&mut self, kind: u16) -> usize {
+        let start = self.len;
+        self.put(AttributeHeader { len: 0, kind }.as_bytes());
+        start
+    }
+
+    fn close(&mut self, start: usize) {
+        let len = (self.len - start) as u16;
+        if let Some(field) = self.buffer.get_mut(start..start + 2) {
+            field.copy_from_slice(&len.to_ne_bytes());
+        }
+    }
+
     /// Callers have made sure of the room ([`Writer::has_room`]); without it nothing is written.
     fn put(&mut self, bytes: &[u8]) {
         if let Some(room) = self.buffer.get_mut(self.len..self.len + bytes.len()) {
@@ -190,7 +276,7 @@ mod tests {
 
     use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
     use netlink_packet_route::address::{
-        AddressAttribute, AddressFlags, AddressMessage, CacheInfo,
+        AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
     };
     use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
     use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -263,6 +349,7 @@ mod tests {
             if let Some(label) = &it.label {
                 expected.attributes.push(AddressAttribute::Label(label.to_string()));
             }
+            expected.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(OURS)));
             let expected = encoded(inner(RouteNetlinkMessage::NewAddress(expected)), ADD, 3);
             assert_eq!(written(|writer| writer.add(3, IfIndex(7), &it)), expected);
             assert!(expected.len() <= LONGEST);
@@ -280,6 +367,7 @@ mod tests {
                 lifetime.ifa_valid = u32::MAX;
                 expected.attributes.push(AddressAttribute::CacheInfo(lifetime));
             }
+            expected.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(OURS)));
             let expected = encoded(inner(RouteNetlinkMessage::NewAddress(expected)), ADD, 3);
             assert_eq!(written(|writer| writer.add(3, IfIndex(7), &it)), expected);
             assert!(expected.len() <= LONGEST);
@@ -318,7 +406,9 @@ mod tests {
             writer.delete(2, IfIndex(7), &it);
             writer.ask_for_ack();
         });
-        let first = encoded(inner(RouteNetlinkMessage::NewAddress(message(&it, 7))), ADD, 1);
+        let mut first = message(&it, 7);
+        first.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(OURS)));
+        let first = encoded(inner(RouteNetlinkMessage::NewAddress(first)), ADD, 1);
         let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
         let last = encoded(inner(RouteNetlinkMessage::DelAddress(message(&it, 7))), flags, 2);
         assert_eq!(bytes, [first, last].concat());

@@ -328,8 +328,14 @@ impl World {
                     assert!(!self.synchronised);
                     self.synchronised = true;
                 }
-                Fact::TakenAlong { .. } | Fact::LeftoversRemoved { .. } | Fact::Resynchronised => {}
+                Fact::TakenAlong { .. }
+                | Fact::Kept { .. }
+                | Fact::LeftoversRemoved { .. }
+                | Fact::Resynchronised => {}
                 Fact::SyncFailed { error } => panic!("dump refused: {error}"),
+                Fact::MacvlanRefused { .. } | Fact::MacvlansRemoved { .. } => {
+                    panic!("nobody wants macvlans")
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The room's promises one by one, against the model of the kernel.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::model::{self, Kernel, Received};
 use super::{Fact, Host, Request, Socket, Wish};
@@ -188,12 +188,33 @@ fn no_more_than_four_batches_of_64_wait_for_their_answers() {
 }
 
 #[test]
+fn a_batch_adds_an_eighth_as_many_addresses_of_ipv6() {
+    let mut bench = Bench::new();
+    let six = |n: u16| VirtualAddress {
+        ip: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into(),
+        prefix_len: 128,
+        ..address(0)
+    };
+    let all: Vec<VirtualAddress> = (1..=20).map(six).collect();
+    bench.host.set(1, &all);
+    assert!(bench.send().is_some());
+    assert_eq!(bench.requests(), 8);
+    bench.settle();
+    assert!(all.iter().all(|address| bench.holds(address)));
+    // They go as fast as any.
+    let before = bench.requests();
+    bench.host.unset(1, &all);
+    assert!(bench.send().is_some());
+    assert_eq!(bench.requests(), before + 20);
+}
+
+#[test]
 fn a_small_buffer_makes_small_batches_and_a_tiny_one_none() {
     let mut bench = Bench::new();
     bench.host.set(1, &many(3));
     assert_eq!(bench.host.next_request(&mut [0; 127]), None);
     let request = bench.host.next_request(&mut [0; 128]);
-    assert_eq!(request, Some(Request { to: Socket::Command, len: 40 }));
+    assert_eq!(request, Some(Request { to: Socket::Command, len: 48 }));
 }
 
 #[test]
@@ -297,6 +318,81 @@ fn leftovers_are_removed_but_not_what_is_set() {
     assert_eq!(there, [false, true, false, true]);
     bench.host.remove_leftovers(&all);
     assert_eq!(bench.settle(), [Fact::LeftoversRemoved { removed: 0 }]);
+}
+
+/// A virtual address that was the host's before: what would become of the host without it?
+#[test]
+fn the_hosts_own_address_is_no_leftover() {
+    let own = |last, prefix_len| VirtualAddress { prefix_len, ..address(last) };
+    // Of a link with nothing else.
+    let mut bench = Bench::unsynchronised();
+    let all = [own(1, 24), address(7)];
+    bench.host.configure(&all);
+    bench.kernel.foreign_add("eth0", address(1).ip, 24);
+    bench.settle();
+    bench.host.remove_leftovers(&all);
+    let facts = bench.settle();
+    let kept = Fact::Kept { link: ETH, ip: address(1).ip };
+    assert!(facts.contains(&kept), "{facts:?}");
+    assert!(facts.contains(&Fact::LeftoversRemoved { removed: 0 }), "{facts:?}");
+    let primary = |bench: &Bench| bench.host.link_facts(ETH).and_then(|facts| facts.primary_ipv4);
+    assert_eq!(primary(&bench), Some(Ipv4Addr::new(192, 0, 2, 1)));
+    // Its owner has it without asking, and leaves it behind.
+    bench.host.set(1, &all);
+    assert_eq!(bench.settle(), [Fact::Set { owner: 1 }]);
+    bench.host.unset(1, &all);
+    assert_eq!(bench.settle(), [Fact::Unset { owner: 1 }]);
+    assert_eq!(bench.requests(), 2, "the other came and went");
+    assert!(bench.holds(&all[0]) && !bench.holds(&all[1]));
+    bench.host.resynchronise();
+    bench.settle();
+    assert_eq!(primary(&bench), Some(Ipv4Addr::new(192, 0, 2, 1)));
+    // Taken away and put back by somebody, it is as any other.
+    bench.kernel.foreign_delete("eth0", address(1).ip, 24);
+    bench.settle();
+    assert_eq!(primary(&bench), None);
+    bench.host.set(1, &all);
+    bench.settle();
+    bench.host.unset(1, &all);
+    bench.settle();
+    assert!(!bench.holds(&all[0]));
+}
+
+#[test]
+fn what_is_marked_as_ours_is_a_leftover_wherever_it_is() {
+    let all = [VirtualAddress { prefix_len: 24, ..address(1) }, address(2)];
+    let mut first = Bench::new();
+    first.host.set(1, &all);
+    first.settle();
+    // A crash: another daemon finds what this one has left.
+    let names = first.host.names.clone();
+    let mut bench = Bench { host: Host::new(&names), kernel: first.kernel };
+    bench.host.configure(&all);
+    while bench.kernel.receive_monitor().is_some() {}
+    bench.settle();
+    bench.host.remove_leftovers(&all);
+    let facts = bench.settle();
+    assert!(facts.contains(&Fact::LeftoversRemoved { removed: 2 }), "{facts:?}");
+    assert!(!bench.holds(&all[0]) && !bench.holds(&all[1]));
+}
+
+#[test]
+fn one_beside_others_that_looks_like_an_interfaces_own_is_kept() {
+    let mut bench = Bench::unsynchronised();
+    let at = |last, prefix_len| VirtualAddress { prefix_len, ..address(last) };
+    let all = [at(1, 24), at(9, 24), address(2)];
+    bench.host.configure(&all);
+    bench.kernel.foreign_add("eth0", address(1).ip, 24);
+    // A second one of its subnet, one without a subnet, and one that isn't virtual.
+    bench.kernel.foreign_add("eth0", address(9).ip, 24);
+    bench.kernel.foreign_add("eth0", address(2).ip, 32);
+    bench.kernel.foreign_add("eth0", address(3).ip, 24);
+    bench.settle();
+    bench.host.remove_leftovers(&all);
+    let facts = bench.settle();
+    assert!(facts.contains(&Fact::LeftoversRemoved { removed: 2 }), "{facts:?}");
+    let there = all.each_ref().map(|address| bench.holds(address));
+    assert_eq!(there, [true, false, false]);
 }
 
 #[test]

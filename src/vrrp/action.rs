@@ -1,7 +1,7 @@
 //! What the engine wants done: wishes that it leaves in its queue, in the order in which they are
 //! to take effect.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::router::{Fault, StateName};
 use crate::base::{Centis, GroupId, RouterId};
@@ -27,12 +27,18 @@ pub enum Action {
         /// Whose.
         router: RouterId,
     },
-    /// Send gratuitous ARPs for all its addresses.
+    /// Announce all its addresses: by gratuitous ARPs, or unsolicited neighbour advertisements.
     Announce {
         /// Whose.
         router: RouterId,
         /// Frames for each address.
         repeat: u32,
+    },
+    /// Send a gratuitous ARP for the address that its adverts come from: its unicast peers may have
+    /// an old idea of where that lives.
+    AnnounceSource {
+        /// Whose.
+        router: RouterId,
     },
     /// There is a new router: make ready what is kept for each.
     Added {
@@ -51,7 +57,7 @@ pub enum Action {
         /// Whose.
         router: RouterId,
     },
-    /// Send gratuitous ARPs for the addresses of `RouterView::fresh`.
+    /// Announce the addresses of `RouterView::fresh`.
     AnnounceFresh {
         /// Whose.
         router: RouterId,
@@ -120,7 +126,7 @@ pub enum Cause {
     /// Another Active has a higher priority, or the same and a higher address.
     Outranked {
         /// Its address.
-        by: Ipv4Addr,
+        by: IpAddr,
         /// Its priority.
         priority: u8,
     },
@@ -136,63 +142,83 @@ pub enum Notice {
     /// As Active, it heard a lower-ranking Active and answered.
     Contested {
         /// Who.
-        by: Ipv4Addr,
+        by: IpAddr,
         /// Its priority.
         priority: u8,
     },
     /// As Backup, it heard a lower-ranking Active and will displace it.
     Outwaiting {
         /// Who.
-        active: Ipv4Addr,
+        active: IpAddr,
         /// Its priority.
         priority: u8,
     },
     /// As Backup, it heard that the Active leaves.
     ActiveLeaves {
         /// Who.
-        active: Ipv4Addr,
+        active: IpAddr,
     },
     /// It owns the addresses, and so does the sender of this advert (erratum 8298).
     SecondOwner {
         /// Who.
-        other: Ipv4Addr,
+        other: IpAddr,
     },
     /// An advert's interval differs from ours.
     IntervalDiffers {
         /// Whose advert.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Its interval; `None` for the forbidden 0.
         theirs: Option<Centis>,
     },
     /// An advert lists other addresses than we do.
     AddressesDiffer {
         /// Whose advert.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// How many it lists.
         theirs: u8,
     },
     /// An advert came from our own address.
     OwnAddress {
         /// That address.
-        source: Ipv4Addr,
+        source: IpAddr,
+    },
+    /// A unicast advert came from nobody among the peers.
+    Stranger {
+        /// Whose.
+        source: IpAddr,
+    },
+    /// A unicast advert came from a peer, but not with the TTL or hop limit that it has to have.
+    WrongTtl {
+        /// Whose.
+        source: IpAddr,
+        /// What it came with.
+        ttl: u8,
+    },
+    /// An advert went to a multicast group although the router has unicast peers, or to us alone
+    /// although it has none.
+    OtherDestination {
+        /// Whose.
+        source: IpAddr,
+        /// Where it went.
+        destination: IpAddr,
     },
     /// An advert was of the other version.
     OtherVersion {
         /// Whose.
-        source: Ipv4Addr,
+        source: IpAddr,
     },
     /// A v2 advert had an authentication type that we do not use.
     Authentication {
         /// Whose.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Its type.
         auth_type: u8,
     },
     /// It follows another Active than before.
     NewActive {
         /// Who.
-        active: Ipv4Addr,
+        active: IpAddr,
         /// Whom it followed before, if anyone.
-        before: Option<Ipv4Addr>,
+        before: Option<IpAddr>,
     },
 }

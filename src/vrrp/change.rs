@@ -2,7 +2,7 @@
 //! them to remain the same.
 
 use super::params::RouterParams;
-use crate::base::{LinkId, RouterId, VirtualAddress, Vrid};
+use crate::base::{Family, LinkId, RouterId, VirtualAddress, Vrid};
 
 /// One step of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,15 +17,15 @@ pub enum Change {
 }
 
 /// What tells one virtual router from another on the wire. A router with another name and the same
-/// identity is the same router, renamed.
+/// identity is the same router, renamed. Only unicast ones with different peers may share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The interface that carries its adverts.
     pub link: LinkId,
     /// Its number there.
     pub vrid: Vrid,
-    /// Whether it is of IPv6, whose vrids are numbers of their own (RFC 9568 section 1.1).
-    pub ipv6: bool,
+    /// Its family: each has vrids of its own (RFC 9568 section 1.1).
+    pub family: Family,
 }
 
 /// How one list of addresses becomes another. The kernel and we know an address by its link, number
@@ -41,14 +41,15 @@ pub struct AddressChange {
 impl RouterParams {
     /// What tells it from other virtual routers.
     pub fn identity(&self) -> Identity {
-        let ipv6 = self.addresses.first().is_some_and(|address| address.ip.is_ipv6());
-        Identity { link: self.link, vrid: self.vrid, ipv6 }
+        Identity { link: self.link, vrid: self.vrid, family: self.transport.family }
     }
 
     /// Whether a virtual router that is configured so can go on as `other`, in whatever state it
     /// is.
     pub fn can_become(&self, other: &RouterParams) -> bool {
-        self.identity() == other.identity() && self.version == other.version
+        self.identity() == other.identity()
+            && self.version == other.version
+            && self.macvlans == other.macvlans
     }
 }
 

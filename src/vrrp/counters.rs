@@ -35,6 +35,11 @@ pub struct RouterCounters {
     pub auth_type_mismatch: u64,
     /// Adverts from our own address: looped back, or another host has it too. Dropped.
     pub own_address_rcvd: u64,
+    /// Unicast adverts from who is none of the peers (`check_unicast_src`). Dropped.
+    pub peer_errors: u64,
+    /// Adverts to a multicast group although we have unicast peers, or to us alone although we have
+    /// none. Dropped.
+    pub destination_errors: u64,
     /// Adverts of the Active that had not come when the next one did: lost, late by intervals, or
     /// held up by a stall of our own.
     pub advertisement_missed: u64,

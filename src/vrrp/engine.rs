@@ -8,7 +8,7 @@ mod change;
 mod together;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use self::together::TrackView;
 use super::action::{Action, Cause, Notice};
@@ -16,19 +16,29 @@ use super::counters::{RouterCounters, UnattributedCounters, refusal_counter};
 use super::group::{Groups, Membership};
 use super::latency::{self, Latency, Overdue};
 use super::links::Links;
-use super::params::{self, Preempt, RouterParams};
+use super::params::{self, Judgement, Preempt, RouterParams};
 use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
 use super::rules::{self, Decision, Input, Rank};
 use super::tracking::Objects;
 use super::wheel::Wheel;
 use crate::base::{
-    IfIndex, Instant, LinkChange, LinkId, RouterId, Span, TrackId, VirtualAddress, Vrid,
+    Family, IfIndex, Instant, LinkChange, LinkId, RouterId, Span, TrackId, VirtualAddress, Vrid,
 };
 use crate::wire::{Advert, Refusal, Version};
 
 /// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
 const GRID: Span = Span::from_millis(10);
+
+/// Routers that become Active in the same moment do not all share a point of the grid: so many at
+/// least do, the next so many take the point before it, and so on back to half their interval. In one
+/// turn thousands would take as long as a point of the grid, and the last of them would be as late as
+/// the turn is slow.
+const TOGETHER: usize = 32;
+
+/// But they take no more than so many points: a wake-up out of sleep, with cold caches, costs as much
+/// as fifty adverts.
+const POINTS: usize = 32;
 
 /// Room for wishes at the start: what one busy turn of adverts leaves. A takeover of thousands makes
 /// it grow, once.
@@ -37,6 +47,13 @@ const ACTIONS: usize = 512;
 /// Losing adverts are always answered, but with gratuitous ARPs only once in this time, so that a
 /// hostile sender can't make us flood the link.
 const CONTEST_QUIET: Span = Span::from_secs(1);
+
+/// How much earlier than an interval after they became Active the next advert of a block of routers
+/// is due.
+fn place_of(block: usize, interval: Span) -> Span {
+    let points = interval.as_nanos() / (2 * GRID.as_nanos());
+    GRID.times(block as u64 % points.max(1))
+}
 
 /// The protocol, for every virtual router at once. See the module's text.
 #[derive(Debug)]
@@ -73,7 +90,7 @@ struct Details {
     objects: Box<[TrackId]>,
     membership: Option<Membership>,
     /// The addresses it advertises, as adverts list them.
-    advertised: Box<[[u8; 4]]>,
+    advertised: Box<[u8]>,
     counters: RouterCounters,
     since: Instant,
     cause: Cause,
@@ -105,7 +122,7 @@ pub struct RouterView<'a> {
     /// When the last advert was accepted (Backup) or sent (Active).
     pub last_advert: Option<Instant>,
     /// Who is Active: the one it follows, or itself.
-    pub active: Option<Ipv4Addr>,
+    pub active: Option<IpAddr>,
     /// When it will act unless something happens: take over, or advertise.
     pub deadline: Instant,
     /// What has been counted.
@@ -120,8 +137,9 @@ impl Engine {
     /// An engine for `routers`, whose interfaces are numbered below `links`. Nothing runs before
     /// [`Engine::start`].
     ///
-    /// Two routers with the same vrid on the same interface are the configuration's error to
-    /// report; here the last one hears the adverts.
+    /// Routers of one family with the same vrid on the same interface are told apart by what they
+    /// listen to: the multicast group, or their unicast peers. Where that is the same it is the
+    /// configuration's error to report; here the first one hears the adverts.
     pub fn new(routers: Vec<RouterParams>, links: usize) -> Self {
         let count = routers.len();
         let mut engine = Engine {
@@ -152,7 +170,7 @@ impl Engine {
     /// Lets a router hear its adverts and its interfaces' changes.
     fn connect(&mut self, id: RouterId) {
         let details = &self.details[id.index()];
-        self.links.carry(details.params.link, details.params.vrid, id);
+        self.links.carry(&details.params, id);
         self.links.depend(details.params.link, id);
         for &link in details.others.iter().chain(&details.watched) {
             self.links.depend(link, id);
@@ -242,6 +260,9 @@ impl Engine {
     fn apply_fault(&mut self, now: Instant, id: RouterId, fault: Option<Fault>) {
         match (self.routers[id.index()].state, fault) {
             (State::Initialize { fault: Some(_) }, None) => {
+                if self.details[id.index()].params.transport.unicast.is_some() {
+                    self.actions.push_back(Action::AnnounceSource { router: id });
+                }
                 let input = Input::Startup { owner: self.owner(id) };
                 self.step(now, id, input, Cause::FaultEnded);
             }
@@ -268,13 +289,21 @@ impl Engine {
     /// The other checks of RFC 9568 section 7.1 are made here, in its order. Usually all that
     /// follows is that one deadline moves.
     pub fn on_advert(&mut self, now: Instant, ifindex: IfIndex, advert: &Advert<'_>) {
-        let Some(id) = self.links.router(ifindex, advert.vrid) else {
+        let Some(mut id) = self.links.router(ifindex, advert.family(), advert.vrid) else {
             self.unattributed.vrid_errors += 1;
             return;
         };
+        if !self.details[id.index()].expects(advert) {
+            let mut namesakes = self.links.namesakes(ifindex, advert.family(), advert.vrid);
+            let meant = namesakes.find(|id| self.details[id.index()].expects(advert));
+            id = meant.unwrap_or(id);
+        }
         let router = &self.routers[id.index()];
         // Without an address of its own it is in Initialize, where every rank is ignored alike.
-        let own_address = self.links.primary_ipv4(router.link).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let own_address = self.own_address(router).unwrap_or(match router.family {
+            Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+        });
         let check = self.details[id.index()].check(router, own_address, advert);
         if let Some((notice, verdict)) = check {
             self.notice(id, notice);
@@ -297,9 +326,16 @@ impl Engine {
         }
     }
 
-    /// A packet arrived on `ifindex` that [`Advert::parse`] refused. It is counted, nothing else.
-    pub fn on_malformed(&mut self, ifindex: IfIndex, refusal: Refusal, vrid: Option<Vrid>) {
-        let id = vrid.and_then(|vrid| self.links.router(ifindex, vrid.get()));
+    /// A packet of `family` arrived on `ifindex` that [`Advert::parse`] refused. It is counted,
+    /// nothing else.
+    pub fn on_malformed(
+        &mut self,
+        ifindex: IfIndex,
+        family: Family,
+        refusal: Refusal,
+        vrid: Option<Vrid>,
+    ) {
+        let id = vrid.and_then(|vrid| self.links.router(ifindex, family, vrid.get()));
         let router = id.map(|id| &mut self.details[id.index()].counters);
         *refusal_counter(refusal, router, &mut self.unattributed) += 1;
     }
@@ -354,6 +390,19 @@ impl Engine {
         self.timers.next_deadline().min(self.garps.next_deadline())
     }
 
+    /// The next deadline, if it is a Backup's: when it is to take over unless an advert arrives.
+    pub fn next_takeover(&mut self) -> Option<Instant> {
+        let router = self.timers.next_timer()?;
+        let State::Backup(_) = self.routers[router].state else { return None };
+        let deadline = self.timers.next_deadline();
+        (deadline < self.garps.next_deadline()).then_some(deadline)
+    }
+
+    /// Looks for the next deadline anew: adverts that came meanwhile may have moved it.
+    pub fn look_again(&mut self) {
+        self.timers.look_again();
+    }
+
     /// The next wish, oldest first.
     pub fn next_action(&mut self) -> Option<Action> {
         let action = self.actions.pop_front();
@@ -392,7 +441,7 @@ impl Engine {
         let active = match &router.state {
             State::Initialize { .. } => None,
             State::Backup(backup) => backup.active.map(|(address, _)| address),
-            State::Active(_) => self.links.primary_ipv4(router.link),
+            State::Active(_) => self.own_address(router),
         };
         RouterView {
             id,
@@ -474,7 +523,7 @@ impl Engine {
             }
             Decision::Resign => {
                 self.timers.cancel(id.index());
-                if self.links.can_send(router.link) {
+                if self.links.can_send(&self.details[id.index()].params) {
                     self.advertise(now, id, 0);
                 }
                 self.enter(now, id, State::Initialize { fault: cause.fault() }, cause);
@@ -565,7 +614,7 @@ impl Engine {
         }
     }
 
-    fn await_skew(&mut self, now: Instant, id: RouterId, source: Ipv4Addr) {
+    fn await_skew(&mut self, now: Instant, id: RouterId, source: IpAddr) {
         let router = &mut self.routers[id.index()];
         let State::Backup(backup) = &mut router.state else { return };
         backup.active = None;
@@ -644,11 +693,14 @@ impl Engine {
         }
     }
 
-    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long.
+    /// Starts Adver_Timer anew at `now`, on the grid: at most a centisecond short, never long; of
+    /// more than [`TOGETHER`] routers some are earlier, by half an interval at most.
     fn start_adver_timer(&mut self, now: Instant, id: RouterId) {
+        let block = id.index() / TOGETHER.max(self.live / POINTS);
         let router = &mut self.routers[id.index()];
         let State::Active(active) = &mut router.state else { return };
-        active.next_advert = (now + router.interval.span()).round_down(GRID);
+        let interval = router.interval.span();
+        active.next_advert = ((now + interval) - place_of(block, interval)).round_down(GRID);
         self.timers.set(id.index(), active.next_advert);
     }
 
@@ -719,6 +771,12 @@ impl Engine {
         self.details[id.index()].params.is_owner()
     }
 
+    /// The address that a router's adverts come from.
+    #[inline]
+    fn own_address(&self, router: &Router) -> Option<IpAddr> {
+        router.source.or_else(|| self.links.own_address(router.link, router.family))
+    }
+
     fn timeout_cause(&self, id: RouterId) -> Cause {
         match &self.routers[id.index()].state {
             State::Backup(Backup { active_left: true, .. }) => Cause::ActiveLeft,
@@ -738,7 +796,8 @@ impl Details {
     fn new(params: RouterParams) -> Self {
         let mut others: Vec<LinkId> = Vec::new();
         let devices = params.addresses.iter().map(|address| address.link);
-        for link in params.tracked_links.iter().copied().chain(devices) {
+        let made = params.macvlans.iter().map(|macvlan| macvlan.link);
+        for link in params.tracked_links.iter().copied().chain(made).chain(devices) {
             if link != params.link && !others.contains(&link) {
                 others.push(link);
             }
@@ -755,16 +814,20 @@ impl Details {
                 objects.push(object);
             }
         }
-        let advertised = params.addresses.iter().filter_map(|address| match address.ip {
-            IpAddr::V4(ip) => Some(ip.octets()),
-            IpAddr::V6(_) => None,
-        });
+        let mut advertised = Vec::new();
+        for address in &params.addresses {
+            match (params.transport.family, address.ip) {
+                (Family::Ipv4, IpAddr::V4(ip)) => advertised.extend(ip.octets()),
+                (Family::Ipv6, IpAddr::V6(ip)) => advertised.extend(ip.octets()),
+                _ => {}
+            }
+        }
         Details {
             others: others.into(),
             watched: watched.into(),
             objects: objects.into(),
             membership: None,
-            advertised: advertised.collect(),
+            advertised: advertised.into(),
             counters: RouterCounters::default(),
             since: Instant::ZERO,
             cause: Cause::Startup,
@@ -776,6 +839,16 @@ impl Details {
         }
     }
 
+    /// Whether `advert` may be for it rather than for another router with its vrid, if there is one:
+    /// a multicast one, or one from a peer.
+    #[inline]
+    fn expects(&self, advert: &Advert<'_>) -> bool {
+        match &self.params.transport.unicast {
+            None => advert.destination.is_multicast(),
+            Some(unicast) => unicast.peers.iter().any(|peer| peer.ip == advert.source),
+        }
+    }
+
     /// The checks of RFC 9568 section 7.1 that need the router's configuration, after its vrid was
     /// found; errata 8298 to 8301 included. Says what is worth telling: why it is to be dropped, or
     /// the gravest of what is wrong with one that is kept.
@@ -783,11 +856,28 @@ impl Details {
     fn check(
         &mut self,
         router: &Router,
-        own_address: Ipv4Addr,
+        own_address: IpAddr,
         advert: &Advert<'_>,
     ) -> Option<(Notice, Verdict)> {
         let source = advert.source;
         let counters = &mut self.counters;
+        let unicast = self.params.transport.unicast.as_ref();
+        if unicast.is_some() == advert.destination.is_multicast() {
+            counters.destination_errors += 1;
+            let destination = advert.destination;
+            return Some((Notice::OtherDestination { source, destination }, Verdict::Drop));
+        }
+        match unicast.map_or(Judgement::Welcome, |unicast| unicast.judge(source, advert.ttl)) {
+            Judgement::Welcome => {}
+            Judgement::Stranger => {
+                counters.peer_errors += 1;
+                return Some((Notice::Stranger { source }, Verdict::Drop));
+            }
+            Judgement::WrongTtl => {
+                counters.ip_ttl_errors += 1;
+                return Some((Notice::WrongTtl { source, ttl: advert.ttl }, Verdict::Drop));
+            }
+        }
         if advert.version != router.version {
             counters.version_errors += 1;
             return Some((Notice::OtherVersion { source }, Verdict::Drop));
@@ -816,7 +906,7 @@ impl Details {
                 (Version::V3, Some(_)) => kept = Some(notice),
             }
         }
-        if *advert.addresses != *self.advertised {
+        if advert.addresses.bytes() != &*self.advertised {
             counters.address_list_errors += 1;
             let theirs = advert.addresses.len() as u8;
             kept.get_or_insert(Notice::AddressesDiffer { source, theirs });

@@ -100,7 +100,7 @@ impl Group {
         let counts = match own {
             None => None,
             // A newcomer's scripts haven't run yet: that is no reason for the others to stop.
-            Some(Fault::Awaited(_)) => (!membership.joining).then_some(true),
+            Some(Fault::Awaited(_) | Fault::Tentative(_)) => (!membership.joining).then_some(true),
             Some(_) => Some(false),
         };
         let before = self.fault();

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use super::params::{RouterParams, Unicast};
 use super::router::Fault;
 use super::tracking::Standing;
-use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, RouterId, Vrid};
+use crate::base::{Family, IfIndex, LinkChange, LinkFacts, LinkId, LinkLocal, RouterId, Vrid};
 
 /// All interfaces that the configuration names.
 #[derive(Debug, Default)]
@@ -18,8 +19,12 @@ pub(super) struct Links {
 #[derive(Debug, Default)]
 struct Link {
     facts: Option<LinkFacts>,
-    /// The routers whose adverts this interface carries, by vrid; `None` while it carries none.
-    routers: Option<Box<[u32; 256]>>,
+    /// The routers whose adverts this interface carries, by vrid; `None` while it carries none of
+    /// that family.
+    ipv4: Option<Box<[u32; 256]>>,
+    ipv6: Option<Box<[u32; 256]>>,
+    /// Further routers with a vrid that another one has: unicast ones, told apart by their peers.
+    namesakes: Vec<(Family, Vrid, RouterId)>,
     /// Every router that can't run without this interface.
     dependents: Vec<RouterId>,
 }
@@ -36,13 +41,11 @@ impl Links {
         self.links.resize_with(count.max(self.links.len()), Link::default);
     }
 
-    /// Adverts for `vrid` on `link` no longer find `router`.
-    pub(super) fn release(&mut self, link: LinkId, vrid: Vrid, router: RouterId) {
-        if let Some(routers) = &mut self.links[link.index()].routers {
-            let place = &mut routers[usize::from(vrid.get())];
-            if *place == router.0 {
-                *place = NO_ROUTER;
-            }
+    /// Adverts for the router of `params` no longer find it as `router`; the next one with its vrid
+    /// takes its place.
+    pub(super) fn release(&mut self, params: &RouterParams, router: RouterId) {
+        for link in carriers(params) {
+            self.links[link.index()].release(params.transport.family, params.vrid, router);
         }
     }
 
@@ -51,11 +54,23 @@ impl Links {
         self.links[link.index()].dependents.retain(|&dependent| dependent != router);
     }
 
-    /// Lets adverts for `vrid` on `link` find `router`.
-    pub(super) fn carry(&mut self, link: LinkId, vrid: Vrid, router: RouterId) {
-        let routers = &mut self.links[link.index()].routers;
-        let routers = routers.get_or_insert_with(|| Box::new([NO_ROUTER; 256]));
-        routers[usize::from(vrid.get())] = router.0;
+    /// Lets adverts for the router of `params` find it as `router`.
+    pub(super) fn carry(&mut self, params: &RouterParams, router: RouterId) {
+        for link in carriers(params) {
+            self.links[link.index()].carry(params.transport.family, params.vrid, router);
+        }
+    }
+
+    /// Further routers that an advert of `family` for `vrid` on interface `ifindex` may belong to.
+    pub(super) fn namesakes(
+        &self,
+        ifindex: IfIndex,
+        family: Family,
+        vrid: u8,
+    ) -> impl Iterator<Item = RouterId> {
+        let link = self.by_ifindex.get(&ifindex).map(|link| &self.links[link.index()]);
+        let namesakes = link.into_iter().flat_map(|link| &link.namesakes);
+        namesakes.filter(move |(f, v, _)| (*f, v.get()) == (family, vrid)).map(|&(_, _, id)| id)
     }
 
     /// Makes `router` depend on `link`; naming it twice is harmless.
@@ -66,11 +81,15 @@ impl Links {
         }
     }
 
-    /// The router that an advert for `vrid` on interface `ifindex` belongs to.
+    /// The router that an advert of `family` for `vrid` on interface `ifindex` belongs to.
     #[inline]
-    pub(super) fn router(&self, ifindex: IfIndex, vrid: u8) -> Option<RouterId> {
+    pub(super) fn router(&self, ifindex: IfIndex, family: Family, vrid: u8) -> Option<RouterId> {
         let link = &self.links[self.by_ifindex.get(&ifindex)?.index()];
-        match link.routers.as_deref()?[usize::from(vrid)] {
+        let routers = match family {
+            Family::Ipv4 => &link.ipv4,
+            Family::Ipv6 => &link.ipv6,
+        };
+        match routers.as_deref()?[usize::from(vrid)] {
             NO_ROUTER => None,
             router => Some(RouterId(router)),
         }
@@ -116,8 +135,13 @@ impl Links {
         self.links[link.index()].dependents[n]
     }
 
-    pub(super) fn primary_ipv4(&self, link: LinkId) -> Option<Ipv4Addr> {
-        self.links[link.index()].facts?.primary_ipv4
+    /// The interface's own address to send adverts of `family` from.
+    pub(super) fn own_address(&self, link: LinkId, family: Family) -> Option<IpAddr> {
+        let facts = self.links[link.index()].facts?;
+        match family {
+            Family::Ipv4 => facts.primary_ipv4.map(IpAddr::V4),
+            Family::Ipv6 => facts.link_local.ready().map(IpAddr::V6),
+        }
     }
 
     /// How an interface that is tracked is.
@@ -128,20 +152,22 @@ impl Links {
         }
     }
 
-    /// Whether an advert can be framed for `link` and sent there.
-    pub(super) fn can_send(&self, link: LinkId) -> bool {
-        self.links[link.index()].facts.is_some_and(|facts| facts.up && facts.mac.is_some())
+    /// Whether the router of `params` can send adverts.
+    pub(super) fn can_send(&self, params: &RouterParams) -> bool {
+        let framed = params.transport.unicast.is_none();
+        let facts = self.links[params.link.index()].facts;
+        facts.is_some_and(|facts| facts.up && (facts.mac.is_some() || !framed))
     }
 
-    /// What keeps a router from running whose own interface is `own` and that depends on `others`
-    /// too: the first cause in that order.
-    /// Unless `own_must_be_up`, its own interface only has to be there.
-    pub(super) fn fault(
-        &self,
-        own: LinkId,
-        others: &[LinkId],
-        own_must_be_up: bool,
-    ) -> Option<Fault> {
+    /// What keeps the router of `params`, which depends on `others` besides its own interface, from
+    /// running: the first cause in that order.
+    pub(super) fn fault(&self, params: &RouterParams, others: &[LinkId]) -> Option<Fault> {
+        let own = params.link;
+        let own_must_be_up = !params.tracking.ignore_own_link;
+        let transport = &params.transport;
+        if matches!(&transport.unicast, Some(Unicast { peers, .. }) if peers.is_empty()) {
+            return Some(Fault::NoPeers);
+        }
         for &link in std::iter::once(&own).chain(others) {
             match self.links[link.index()].facts {
                 None => return Some(Fault::LinkAbsent(link)),
@@ -151,10 +177,62 @@ impl Links {
             }
         }
         let facts = self.links[own.index()].facts?;
-        if facts.mac.is_none() {
+        if facts.mac.is_none() && transport.unicast.is_none() {
             return Some(Fault::NotEthernet(own));
         }
-        facts.primary_ipv4.is_none().then_some(Fault::NoPrimaryAddress(own))
+        if transport.source.is_some() {
+            return None;
+        }
+        match (transport.family, facts.link_local) {
+            (Family::Ipv4, _) => {
+                facts.primary_ipv4.is_none().then_some(Fault::NoPrimaryAddress(own))
+            }
+            (Family::Ipv6, LinkLocal::None) => Some(Fault::NoLinkLocal(own)),
+            (Family::Ipv6, LinkLocal::Tentative) => Some(Fault::Tentative(own)),
+            (Family::Ipv6, LinkLocal::Ready(_)) => None,
+        }
+    }
+}
+
+/// The interfaces that adverts for the router of `params` come by: its own, and those made on that
+/// for its virtual MAC. Where the kernel hands what has their MAC as source to them alone, adverts
+/// arrive there.
+fn carriers(params: &RouterParams) -> impl Iterator<Item = LinkId> {
+    let made = params.macvlans.iter().filter(|macvlan| macvlan.base == params.link);
+    std::iter::once(params.link).chain(made.map(|macvlan| macvlan.link))
+}
+
+impl Link {
+    fn carry(&mut self, family: Family, vrid: Vrid, router: RouterId) {
+        self.table(family).get_or_insert_with(|| Box::new([NO_ROUTER; 256]));
+        match self.place(family, vrid) {
+            Some(place) if *place == NO_ROUTER => *place = router.0,
+            _ => self.namesakes.push((family, vrid, router)),
+        }
+    }
+
+    fn release(&mut self, family: Family, vrid: Vrid, router: RouterId) {
+        self.namesakes.retain(|&(_, _, namesake)| namesake != router);
+        if self.place(family, vrid).is_none_or(|place| *place != router.0) {
+            return;
+        }
+        let next = self.namesakes.iter().position(|&(f, v, _)| (f, v) == (family, vrid));
+        let next = next.map(|next| self.namesakes.remove(next).2.0);
+        if let Some(place) = self.place(family, vrid) {
+            *place = next.unwrap_or(NO_ROUTER);
+        }
+    }
+
+    fn place(&mut self, family: Family, vrid: Vrid) -> Option<&mut u32> {
+        let routers = self.table(family).as_deref_mut()?;
+        Some(&mut routers[usize::from(vrid.get())])
+    }
+
+    fn table(&mut self, family: Family) -> &mut Option<Box<[u32; 256]>> {
+        match family {
+            Family::Ipv4 => &mut self.ipv4,
+            Family::Ipv6 => &mut self.ipv6,
+        }
     }
 }
 

@@ -26,6 +26,6 @@ pub use counters::{RouterCounters, UnattributedCounters};
 pub use engine::{Engine, RouterView, TrackView};
 pub use group::GroupView;
 pub use latency::{Latency, Overdue};
-pub use params::{GarpParams, Preempt, RouterParams};
+pub use params::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 pub use router::{Active, Backup, Fault, NextGarp, State, StateName};
 pub use tracking::{Influence, Outcome, Require, Source, Standing, Track, Tracked, Tracking};

@@ -1,7 +1,9 @@
 //! What a virtual router is configured to be (RFC 9568 section 6.1), and the times that follow.
 
+use std::net::IpAddr;
+
 use super::tracking::Tracking;
-use crate::base::{Centis, LinkId, Span, VirtualAddress, Vrid};
+use crate::base::{Centis, Family, LinkId, Mac, Macvlan, Span, VirtualAddress, Vrid};
 use crate::wire::{ChecksumForm, Version};
 
 /// One virtual router as the configuration wants it.
@@ -15,6 +17,8 @@ pub struct RouterParams {
     pub vrid: Vrid,
     /// Version it speaks and listens to.
     pub version: Version,
+    /// How its adverts travel.
+    pub transport: Transport,
     /// What the checksum of its v3 adverts over IPv4 covers; v2 always covers the message alone.
     pub checksum_form: ChecksumForm,
     /// Base priority: 1 to 254, or 255 for the owner of the addresses.
@@ -31,6 +35,46 @@ pub struct RouterParams {
     pub addresses: Box<[VirtualAddress]>,
     /// How it announces its addresses.
     pub garp: GarpParams,
+    /// The Ethernet source of its adverts, if that isn't its interface's own address.
+    pub source_mac: Option<Mac>,
+    /// The interfaces that are made for its virtual MAC (`use_vmac`); it can't run without them.
+    pub macvlans: Box<[Macvlan]>,
+    /// Accept_Mode (RFC 9568 section 6.1): whether its addresses take traffic.
+    pub accept: bool,
+}
+
+/// How adverts travel: over IPv4 from the primary address to the multicast group by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transport {
+    /// The protocol that carries them, and whose addresses they list.
+    pub family: Family,
+    /// The address that they come from, of that family (`mcast_src_ip`, `unicast_src_ip`); without
+    /// one the interface's own: its primary address, or over IPv6 its link-local one.
+    pub source: Option<IpAddr>,
+    /// Where they go instead of to the multicast group.
+    pub unicast: Option<Unicast>,
+}
+
+/// Adverts that go to each of a list of peers (`unicast_peer`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unicast {
+    /// The peers; with none of them the router can't run (`unicast_fault_no_peer`).
+    pub peers: Box<[Peer]>,
+    /// The TTL or hop limit to send with (`unicast_ttl`, default 255).
+    pub ttl: u8,
+    /// Whether adverts are taken from the peers alone (`check_unicast_src`).
+    pub check_source: bool,
+}
+
+/// A unicast peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The TTL or hop limit that its adverts have to arrive with, at the least (`min_ttl`).
+    pub min_ttl: u8,
+    /// At the most (`max_ttl`).
+    pub max_ttl: u8,
 }
 
 /// Preempt_Mode (RFC 9568 section 6.1), with keepalived's delay.
@@ -69,6 +113,31 @@ impl RouterParams {
     pub fn is_owner(&self) -> bool {
         self.priority == 255
     }
+}
+
+impl Unicast {
+    /// Whether an advert from `source` that has arrived with `ttl` may be taken.
+    pub fn judge(&self, source: IpAddr, ttl: u8) -> Judgement {
+        if !self.check_source {
+            return Judgement::Welcome;
+        }
+        match self.peers.iter().find(|peer| peer.ip == source) {
+            None => Judgement::Stranger,
+            Some(peer) if (peer.min_ttl..=peer.max_ttl).contains(&ttl) => Judgement::Welcome,
+            Some(_) => Judgement::WrongTtl,
+        }
+    }
+}
+
+/// What to do with a unicast advert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// To look at what it says.
+    Welcome,
+    /// To drop it: its sender is none of the peers.
+    Stranger,
+    /// To drop it: it comes from too far away, or from too near.
+    WrongTtl,
 }
 
 impl Default for GarpParams {
@@ -124,6 +193,29 @@ mod tests {
             assert_eq!(centis(skew_time(Version::V3, priority, interval)), skew);
             assert_eq!(centis(active_down_interval(Version::V3, priority, interval)), down);
         }
+    }
+
+    #[test]
+    fn peers_alone_are_heard_where_that_is_wanted() {
+        let ip = |last| IpAddr::from([10, 0, 0, last]);
+        let peers = Box::new([
+            Peer { ip: ip(1), min_ttl: 0, max_ttl: 255 },
+            Peer { ip: ip(2), min_ttl: 60, max_ttl: 64 },
+        ]);
+        let mut unicast = Unicast { peers, ttl: 255, check_source: true };
+        for (source, ttl, judgement) in [
+            (1, 0, Judgement::Welcome),
+            (1, 255, Judgement::Welcome),
+            (2, 59, Judgement::WrongTtl),
+            (2, 60, Judgement::Welcome),
+            (2, 64, Judgement::Welcome),
+            (2, 65, Judgement::WrongTtl),
+            (3, 255, Judgement::Stranger),
+        ] {
+            assert_eq!(unicast.judge(ip(source), ttl), judgement);
+        }
+        unicast.check_source = false;
+        assert_eq!(unicast.judge(ip(3), 1), Judgement::Welcome);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! One virtual router: its state, and the small facts that the hot path needs beside it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::params::{self, Preempt, RouterParams};
 use super::rules::Phase;
-use crate::base::{Centis, Instant, LinkId, Span};
+use crate::base::{Centis, Family, Instant, LinkId, Span};
 use crate::wire::Version;
 
 /// Where a virtual router is. Each variant owns the data that has a meaning there and nowhere else.
@@ -25,7 +25,7 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backup {
     /// The Active it follows, with the priority of its last advert.
-    pub active: Option<(Ipv4Addr, u8)>,
+    pub active: Option<(IpAddr, u8)>,
     /// Active_Adver_Interval: learned from the Active.
     pub active_interval: Centis,
     /// Active_Down_Interval that follows from it.
@@ -76,6 +76,13 @@ pub enum Fault {
     LinkDown(LinkId),
     /// Its own interface has no IPv4 address to send from.
     NoPrimaryAddress(LinkId),
+    /// Its own interface has no link-local address to send from over IPv6.
+    NoLinkLocal(LinkId),
+    /// The link-local address of its own interface is still being checked for a duplicate. That
+    /// ends by itself, so it counts as starting up.
+    Tentative(LinkId),
+    /// It has unicast peers, but they are none.
+    NoPeers,
     /// Its own interface is not Ethernet, so adverts can't be framed for it.
     NotEthernet(LinkId),
     /// Something that it tracks, by its place in `Tracking::tracks`, is not as it must be.
@@ -91,7 +98,8 @@ pub enum Fault {
 /// A state's name, as logs, JSON and notifications have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StateName {
-    /// Initialize without a fault, or as long as it is not known whether there is one.
+    /// Initialize without a fault, or as long as it is not known whether there is one: a first result
+    /// of something tracked is awaited, or duplicate address detection.
     Init,
     /// Backup.
     Backup,
@@ -111,6 +119,9 @@ pub(super) struct Router {
     pub preempt: Preempt,
     pub interval: Centis,
     pub link: LinkId,
+    pub family: Family,
+    /// The source of its adverts, if it is not the interface's own address.
+    pub source: Option<IpAddr>,
     /// When the last advert was accepted or sent.
     pub last_advert: Option<Instant>,
 }
@@ -128,9 +139,9 @@ impl State {
     /// The state as people see it.
     pub const fn name(&self) -> StateName {
         match self {
-            State::Initialize { fault: None | Some(Fault::Awaited(_) | Fault::GroupAwaited) } => {
-                StateName::Init
-            }
+            State::Initialize {
+                fault: None | Some(Fault::Tentative(_) | Fault::Awaited(_) | Fault::GroupAwaited),
+            } => StateName::Init,
             State::Initialize { fault: Some(_) } => StateName::Fault,
             State::Backup(_) => StateName::Backup,
             State::Active(_) => StateName::Master,
@@ -160,6 +171,8 @@ impl Router {
             preempt: if params.is_owner() { Preempt::After(Span::ZERO) } else { params.preempt },
             interval: params.interval,
             link: params.link,
+            family: params.transport.family,
+            source: params.transport.source,
             last_advert: None,
         }
     }

@@ -37,8 +37,9 @@ pub struct Wheel {
     occupied: [u64; LEVELS],
     /// The tick that the wheel stands at; no entry is placed before it.
     tick: u64,
-    /// No deadline is before this; `None` when it has to be looked for.
-    earliest: Option<Instant>,
+    /// No deadline is before this, which was that of this timer (`NONE` if none runs); `None` when
+    /// it has to be looked for.
+    earliest: Option<(Instant, u32)>,
     /// Entries touched while looking for due or earliest ones: tests watch that it stays linear.
     work: u64,
 }
@@ -89,7 +90,7 @@ impl Wheel {
         if entry.list == UNLINKED || tick_of(deadline) < entry.placed {
             self.relink(timer, deadline);
         } else if deadline < old {
-            self.hear_of(deadline); // earlier, within the tick that it is placed in
+            self.hear_of(timer, deadline); // earlier, within the tick that it is placed in
         }
     }
 
@@ -110,12 +111,21 @@ impl Wheel {
             // Found due and not yet popped; the past is as good as any of their deadlines.
             return Instant::ZERO;
         }
-        if let Some(earliest) = self.earliest {
-            return earliest;
+        self.earliest().0
+    }
+
+    /// The timer that had the deadline which [`Wheel::next_deadline`] tells, unless it has passed.
+    pub fn next_timer(&mut self) -> Option<usize> {
+        if self.lists[DUE as usize].0 != NONE {
+            return None;
         }
-        let earliest = self.find_earliest();
-        self.earliest = Some(earliest);
-        earliest
+        let (_, timer) = self.earliest();
+        (timer != NONE).then_some(timer as usize)
+    }
+
+    /// Looks for the earliest deadline, also if one is thought to be known.
+    pub fn look_again(&mut self) {
+        self.earliest = Some(self.find_earliest());
     }
 
     /// Takes one timer whose deadline is not after `now`; it does not run any more. Call it until
@@ -151,6 +161,13 @@ impl Wheel {
         }
     }
 
+    fn earliest(&mut self) -> (Instant, u32) {
+        if self.earliest.is_none() {
+            self.look_again();
+        }
+        self.earliest.unwrap_or((Instant::NEVER, NONE))
+    }
+
     /// How many entries have been touched so far, other than by setting them.
     pub fn work(&self) -> u64 {
         self.work
@@ -159,12 +176,14 @@ impl Wheel {
     fn relink(&mut self, timer: usize, deadline: Instant) {
         self.unlink(timer);
         self.link(timer, deadline);
-        self.hear_of(deadline);
+        self.hear_of(timer, deadline);
     }
 
-    fn hear_of(&mut self, deadline: Instant) {
-        if let Some(earliest) = self.earliest {
-            self.earliest = Some(earliest.min(deadline));
+    fn hear_of(&mut self, timer: usize, deadline: Instant) {
+        if let Some(earliest) = &mut self.earliest
+            && deadline < earliest.0
+        {
+            *earliest = (deadline, timer as u32);
         }
     }
 
@@ -227,9 +246,9 @@ impl Wheel {
 
     /// Walks the first occupied slot for its earliest deadline, putting entries that have moved on
     /// where they belong now.
-    fn find_earliest(&mut self) -> Instant {
+    fn find_earliest(&mut self) -> (Instant, u32) {
         while let Some((list, _)) = self.first_slot() {
-            let mut earliest = Instant::NEVER;
+            let mut earliest = (Instant::NEVER, NONE);
             let mut at = self.lists[list as usize].0;
             while at != NONE {
                 let timer = at as usize;
@@ -241,20 +260,20 @@ impl Wheel {
                     self.link(timer, deadline);
                 }
                 if self.entries[timer].list == list {
-                    earliest = earliest.min(deadline);
+                    earliest = earliest.min((deadline, timer as u32));
                 }
             }
-            if earliest != Instant::NEVER {
+            if earliest.1 != NONE {
                 return earliest;
             }
         }
-        Instant::NEVER
+        (Instant::NEVER, NONE)
     }
 
     /// Turns the wheel to `now`: entries of every slot that begins by then become due or are placed
     /// anew.
     fn collect_due(&mut self, now: Instant) {
-        if self.earliest.is_some_and(|earliest| earliest > now) {
+        if self.earliest.is_some_and(|(earliest, _)| earliest > now) {
             return;
         }
         let now_tick = tick_of(now);

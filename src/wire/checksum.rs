@@ -36,6 +36,12 @@ impl Sum {
         Sum(self.0 + word as u64)
     }
 
+    /// This sum and another one together.
+    #[must_use]
+    pub const fn and(self, other: Sum) -> Sum {
+        Sum(self.0 + other.0)
+    }
+
     /// The sum folded to 16 bits. A block with a right checksum in it folds to `0xffff`.
     pub const fn fold(self) -> u16 {
         let mut sum = self.0;

@@ -77,6 +77,14 @@ impl Ipv4Header {
         header.checksum = U16::new(Sum::ZERO.bytes(header.as_bytes()).checksum());
         header
     }
+
+    /// The same header with another TTL.
+    #[must_use]
+    pub fn with_ttl(self, ttl: u8) -> Self {
+        let mut header = Ipv4Header { ttl, checksum: U16::ZERO, ..self };
+        header.checksum = U16::new(Sum::ZERO.bytes(header.as_bytes()).checksum());
+        header
+    }
 }
 
 impl<'a> Ipv4Packet<'a> {

@@ -7,7 +7,9 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
 pub mod vrrp;
 
-pub use vrrp::{Advert, ChecksumForm, Refusal, Version};
+pub use vrrp::{AddressList, Advert, ChecksumForm, Refusal, Version};

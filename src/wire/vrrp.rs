@@ -1,4 +1,5 @@
-//! VRRP messages: v3 (RFC 9568 section 5) and v2 (RFC 3768 section 5), over IPv4.
+//! VRRP messages: v3 (RFC 9568 section 5) and v2 (RFC 3768 section 5), over
+//! IPv4 and IPv6 (v3 only).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -9,18 +10,19 @@
 //! | 0 (4) | max. interval, cs (12)|           checksum            |  v3
 //! |   auth type   |  interval, s  |           checksum            |  v2
 //! +---------------+---------------+-------------------------------+
-//! |  addresses, 4 bytes each; v2: 8 bytes of authentication data  |
+//! |  addresses, 4 or 16 bytes each; v2: 8 bytes authentication    |
 //! ```
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::checksum::{Sum, updated};
-use super::ethernet::{ETHERTYPE_IPV4, EthernetHeader};
-use super::ipv4::{Ipv4Header, Ipv4Packet, PROTOCOL_VRRP, VRRP_GROUP};
-use crate::base::{Centis, Mac, Vrid};
+use super::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetHeader};
+use super::ipv4::{self, Ipv4Header, Ipv4Packet, PROTOCOL_VRRP};
+use super::ipv6::{self, Ipv6Header, Ipv6Packet};
+use crate::base::{Centis, Family, Mac, Vrid};
 
 /// The only packet type there is (RFC 9568 section 5.2.2).
 const TYPE_ADVERTISEMENT: u8 = 1;
@@ -39,7 +41,8 @@ pub enum Version {
 /// What the checksum of a v3 message over IPv4 covers.
 ///
 /// RFC 9568 section 5.2.8 says the message alone; RFC 5798 was read by half the field (keepalived,
-/// FRR, MikroTik) as message and pseudo-header. We accept both.
+/// FRR, MikroTik) as message and pseudo-header. We accept both. Over IPv6 it always covers the
+/// pseudo-header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChecksumForm {
     /// The VRRP message alone: v2, and v3 as RFC 9568 words it.
@@ -52,11 +55,12 @@ pub enum ChecksumForm {
 /// section 7.1 checks (errata included). Each cause has one counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// Not an IPv4 packet with VRRP in it, or cut off.
+    /// Not an IP packet with VRRP in it, or cut off.
     NotVrrp,
-    /// Its TTL is not 255, so it did not come from this link (section 5.1.1.3).
+    /// It went to a multicast group and its TTL or hop limit is not 255, so it did not come from
+    /// this link (sections 5.1.1.3, 5.1.2.3). What a unicast one may have the router knows.
     Ttl(u8),
-    /// Its version is neither 2 nor 3.
+    /// Its version is neither 2 nor 3; over IPv6: not 3.
     Version(u8),
     /// Its type is not ADVERTISEMENT.
     Type(u8),
@@ -78,13 +82,24 @@ pub struct Advert<'a> {
     /// Its interval; `None` for the forbidden 0 (erratum 8301).
     pub interval: Option<Centis>,
     /// Who sent it.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
+    /// Where it went, of the same family: a multicast group, or an address of ours.
+    pub destination: IpAddr,
+    /// Its TTL or hop limit.
+    pub ttl: u8,
     /// v2's authentication type; 0 for v3.
     pub auth_type: u8,
     /// What its checksum covers.
     pub checksum_form: ChecksumForm,
     /// The addresses it carries; possibly none, which is an error (erratum 8299).
-    pub addresses: &'a [[u8; 4]],
+    pub addresses: AddressList<'a>,
+}
+
+/// The addresses that an advert lists, still as its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressList<'a> {
+    family: Family,
+    bytes: &'a [u8],
 }
 
 /// What an advert says, to be made into bytes.
@@ -98,19 +113,31 @@ pub struct AdvertContent<'a> {
     pub priority: u8,
     /// Advertisement interval. v2 carries whole seconds, rounded up.
     pub interval: Centis,
-    /// The sender's primary address.
-    pub source: Ipv4Addr,
-    /// Virtual addresses to carry; at most 255.
-    pub addresses: &'a [Ipv4Addr],
-    /// What the checksum is to cover (v2 always: the message).
+    /// The sender's primary address; its family is the advert's.
+    pub source: IpAddr,
+    /// Virtual addresses to carry, those of that family; at most 255.
+    pub addresses: &'a [IpAddr],
+    /// What the checksum is to cover (v2 always: the message; IPv6 always: the pseudo-header too).
     pub checksum_form: ChecksumForm,
 }
 
-/// An advert as a finished Ethernet frame that is patched in place: what every advert interval
-/// costs is at most a changed priority byte.
+/// An advert as a finished Ethernet frame (or, to a unicast peer, IP packet) that is patched in
+/// place: what every advert interval costs is at most a changed priority byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdvertFrame {
     bytes: Box<[u8]>,
+    /// Where the IP header begins.
+    packet_at: usize,
+    /// Where the VRRP message begins.
+    message_at: usize,
+}
+
+/// An IP packet of either family, taken apart.
+struct Carrier<'a> {
+    source: IpAddr,
+    destination: IpAddr,
+    ttl: u8,
+    payload: &'a [u8],
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -126,7 +153,6 @@ struct Header {
 }
 
 const HEADER_LEN: usize = size_of::<Header>();
-const MESSAGE_AT: usize = EthernetHeader::LEN + Ipv4Header::LEN;
 
 impl Version {
     /// The number in the packet.
@@ -137,36 +163,67 @@ impl Version {
         }
     }
 
-    /// Length of a message with `count` IPv4 addresses.
-    const fn message_len(self, count: usize) -> usize {
+    /// Length of a message with `list_len` bytes of addresses.
+    const fn message_len(self, list_len: usize) -> usize {
         match self {
-            Version::V2 => HEADER_LEN + 4 * count + V2_AUTH_LEN,
-            Version::V3 => HEADER_LEN + 4 * count,
+            Version::V2 => HEADER_LEN + list_len + V2_AUTH_LEN,
+            Version::V3 => HEADER_LEN + list_len,
         }
     }
 }
 
 impl<'a> Advert<'a> {
-    /// Reads an advert out of an IPv4 packet as a raw socket delivers it, applying the checks that
-    /// need no configuration: TTL, version, type, length, checksum (RFC 9568 section 7.1).
+    /// Reads an advert out of an IP packet that begins with its header, as a raw IPv4 socket
+    /// delivers it, applying the checks that need no configuration: TTL (of multicasts), version,
+    /// type, length, checksum (RFC 9568 section 7.1).
     ///
     /// Trailing bytes beyond the message are tolerated, reserved bits ignored.
     ///
     /// # Errors
     /// The first check that failed, and the packet's vrid if it got far enough to have one.
     pub fn parse(packet: &'a [u8]) -> Result<Self, (Refusal, Option<Vrid>)> {
+        if let Some(ip) = Ipv6Packet::parse(packet) {
+            return Advert::parse_ipv6(&ip);
+        }
         let ip = Ipv4Packet::parse(packet).ok_or((Refusal::NotVrrp, None))?;
         if ip.protocol != PROTOCOL_VRRP {
             return Err((Refusal::NotVrrp, None));
         }
+        Advert::read(&Carrier {
+            source: ip.source.into(),
+            destination: ip.destination.into(),
+            ttl: ip.ttl,
+            payload: ip.payload,
+        })
+    }
+
+    /// The same of an IPv6 packet that has been taken apart, as a raw IPv6 socket delivers it.
+    ///
+    /// # Errors
+    /// As [`Advert::parse`].
+    pub fn parse_ipv6(ip: &Ipv6Packet<'a>) -> Result<Self, (Refusal, Option<Vrid>)> {
+        if ip.next_header != PROTOCOL_VRRP {
+            return Err((Refusal::NotVrrp, None));
+        }
+        Advert::read(&Carrier {
+            source: ip.source.into(),
+            destination: ip.destination.into(),
+            ttl: ip.hop_limit,
+            payload: ip.payload,
+        })
+    }
+
+    #[inline]
+    fn read(ip: &Carrier<'a>) -> Result<Self, (Refusal, Option<Vrid>)> {
         let vrid = ip.payload.get(1).copied().and_then(Vrid::new);
         let refuse = |refusal| (refusal, vrid);
-        if ip.ttl != 255 {
+        if ip.ttl != 255 && ip.destination.is_multicast() {
             return Err(refuse(Refusal::Ttl(ip.ttl)));
         }
+        let family = Family::of(ip.source);
         let version_type = *ip.payload.first().ok_or(refuse(Refusal::Length))?;
         let version = match version_type >> 4 {
-            2 => Version::V2,
+            2 if family == Family::Ipv4 => Version::V2,
             3 => Version::V3,
             other => return Err(refuse(Refusal::Version(other))),
         };
@@ -175,13 +232,11 @@ impl<'a> Advert<'a> {
         }
         let (header, _) =
             Header::ref_from_prefix(ip.payload).map_err(|_| refuse(Refusal::Length))?;
-        let count = usize::from(header.count);
+        let list_len = usize::from(header.count) * address_len(family);
         let message =
-            ip.payload.get(..version.message_len(count)).ok_or(refuse(Refusal::Length))?;
-        let checksum_form =
-            checksum_form(version, &ip, message).ok_or(refuse(Refusal::Checksum))?;
-        let (addresses, _) = <[[u8; 4]]>::ref_from_prefix_with_elems(&message[HEADER_LEN..], count)
-            .map_err(|_| refuse(Refusal::Length))?;
+            ip.payload.get(..version.message_len(list_len)).ok_or(refuse(Refusal::Length))?;
+        let checksum_form = checksum_form(version, ip, message).ok_or(refuse(Refusal::Checksum))?;
+        let list = message.get(HEADER_LEN..HEADER_LEN + list_len).ok_or(refuse(Refusal::Length))?;
         let [high, low] = header.interval.get().to_be_bytes();
         let (interval, auth_type) = match version {
             Version::V2 => (Centis::from_secs(low), high),
@@ -193,28 +248,92 @@ impl<'a> Advert<'a> {
             priority: header.priority,
             interval,
             source: ip.source,
+            destination: ip.destination,
+            ttl: ip.ttl,
             auth_type,
             checksum_form,
-            addresses,
+            addresses: AddressList { family, bytes: list },
         })
+    }
+
+    /// Its family.
+    pub const fn family(&self) -> Family {
+        self.addresses.family
+    }
+}
+
+impl<'a> AddressList<'a> {
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.bytes.len() / address_len(self.family)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The addresses one after the other, as in the packet.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The addresses.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let (four, six): (&[u8], &[u8]) = match self.family {
+            Family::Ipv4 => (self.bytes, &[]),
+            Family::Ipv6 => (&[], self.bytes),
+        };
+        let four = four.as_chunks::<4>().0.iter().map(|&ip| IpAddr::from(ip));
+        four.chain(six.as_chunks::<16>().0.iter().map(|&ip| IpAddr::from(ip)))
+    }
+}
+
+/// A list of IPv4 addresses.
+impl<'a> From<&'a [[u8; 4]]> for AddressList<'a> {
+    fn from(addresses: &'a [[u8; 4]]) -> Self {
+        AddressList { family: Family::Ipv4, bytes: addresses.as_flattened() }
+    }
+}
+
+/// A list of IPv6 addresses.
+impl<'a> From<&'a [[u8; 16]]> for AddressList<'a> {
+    fn from(addresses: &'a [[u8; 16]]) -> Self {
+        AddressList { family: Family::Ipv6, bytes: addresses.as_flattened() }
+    }
+}
+
+/// Length of an address, in bytes.
+const fn address_len(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => 4,
+        Family::Ipv6 => 16,
     }
 }
 
 /// Which form of the checksum `message` fits, if any.
-fn checksum_form(version: Version, ip: &Ipv4Packet<'_>, message: &[u8]) -> Option<ChecksumForm> {
+fn checksum_form(version: Version, ip: &Carrier<'_>, message: &[u8]) -> Option<ChecksumForm> {
     let sum = Sum::ZERO.bytes(message);
-    if sum.is_intact() {
+    if ip.source.is_ipv4() && sum.is_intact() {
         return Some(ChecksumForm::Message);
     }
-    let with_pseudo_header = pseudo_header(sum, ip.source, ip.destination, message.len());
+    let with_pseudo_header = sum.and(pseudo_header(ip.source, ip.destination, message.len()));
     (version == Version::V3 && with_pseudo_header.is_intact()).then_some(ChecksumForm::PseudoHeader)
 }
 
-fn pseudo_header(sum: Sum, source: Ipv4Addr, destination: Ipv4Addr, message_len: usize) -> Sum {
-    sum.bytes(&source.octets())
-        .bytes(&destination.octets())
-        .word(u16::from(PROTOCOL_VRRP))
-        .word(message_len as u16)
+/// The sum of the pseudo-header. The two addresses are of one family.
+fn pseudo_header(source: IpAddr, destination: IpAddr, message_len: usize) -> Sum {
+    match (source, destination) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            ipv6::pseudo_header(source, destination, PROTOCOL_VRRP, message_len)
+        }
+        (IpAddr::V4(source), IpAddr::V4(destination)) => Sum::ZERO
+            .bytes(&source.octets())
+            .bytes(&destination.octets())
+            .word(u16::from(PROTOCOL_VRRP))
+            .word(message_len as u16),
+        _ => Sum::ZERO,
+    }
 }
 
 impl AdvertFrame {
@@ -222,8 +341,32 @@ impl AdvertFrame {
     ///
     /// Addresses beyond the 255th are left out; the configuration does not let them get here.
     pub fn new(content: &AdvertContent<'_>, mac: Mac) -> Self {
-        let addresses = &content.addresses[..content.addresses.len().min(255)];
-        let message_len = content.version.message_len(addresses.len());
+        let (group, ethernet) = match content.source {
+            IpAddr::V4(_) => (
+                IpAddr::V4(ipv4::VRRP_GROUP),
+                EthernetHeader::new(Mac::VRRP_IPV4, mac, ETHERTYPE_IPV4),
+            ),
+            IpAddr::V6(_) => (
+                IpAddr::V6(ipv6::VRRP_GROUP),
+                EthernetHeader::new(Mac::VRRP_IPV6, mac, ETHERTYPE_IPV6),
+            ),
+        };
+        AdvertFrame::build(content, ethernet.as_bytes(), group, 255)
+    }
+
+    /// The packet that carries `content` to a unicast peer with this TTL or hop limit: its own
+    /// Ethernet frame is the kernel's work, so [`AdvertFrame::bytes`] begin with the IP header.
+    ///
+    /// `peer` has to be of the source's family.
+    pub fn to_peer(content: &AdvertContent<'_>, peer: IpAddr, ttl: u8) -> Self {
+        AdvertFrame::build(content, &[], peer, ttl)
+    }
+
+    fn build(content: &AdvertContent<'_>, ethernet: &[u8], to: IpAddr, ttl: u8) -> Self {
+        let family = Family::of(content.source);
+        let same_family = content.addresses.iter().filter(|ip| Family::of(**ip) == family);
+        let count = same_family.clone().take(255).count();
+        let message_len = content.version.message_len(count * address_len(family));
         let interval = match content.version {
             Version::V2 => content.interval.get().div_ceil(100).min(255),
             Version::V3 => content.interval.get().min(Centis::MAX_V3.get()),
@@ -232,27 +375,39 @@ impl AdvertFrame {
             version_type: content.version.number() << 4 | TYPE_ADVERTISEMENT,
             vrid: content.vrid.get(),
             priority: content.priority,
-            count: addresses.len() as u8,
+            count: count as u8,
             interval: U16::new(interval),
             checksum: U16::ZERO,
         };
-        let mut bytes = Vec::with_capacity(MESSAGE_AT + message_len);
-        let ethernet = EthernetHeader::new(Mac::VRRP_IPV4, mac, ETHERTYPE_IPV4);
-        bytes.extend_from_slice(ethernet.as_bytes());
-        bytes.extend_from_slice(
-            Ipv4Header::vrrp(content.source, VRRP_GROUP, message_len).as_bytes(),
-        );
+        let packet_at = ethernet.len();
+        let mut bytes = ethernet.to_vec();
+        match (content.source, to) {
+            (IpAddr::V4(source), IpAddr::V4(to)) => {
+                let header = Ipv4Header::vrrp(source, to, message_len).with_ttl(ttl);
+                bytes.extend_from_slice(header.as_bytes());
+            }
+            (IpAddr::V6(source), IpAddr::V6(to)) => {
+                let header = Ipv6Header::new(source, to, PROTOCOL_VRRP, ttl, message_len);
+                bytes.extend_from_slice(header.as_bytes());
+            }
+            _ => debug_assert!(false, "{to} is of another family than {}", content.source),
+        }
+        let message_at = bytes.len();
         bytes.extend_from_slice(header.as_bytes());
-        for address in addresses {
-            bytes.extend_from_slice(&address.octets());
+        for address in same_family.take(255) {
+            match address {
+                IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
+                IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
+            }
         }
-        bytes.resize(MESSAGE_AT + message_len, 0);
+        bytes.resize(message_at + message_len, 0);
 
-        let mut sum = Sum::ZERO.bytes(&bytes[MESSAGE_AT..]);
-        if (content.version, content.checksum_form) == (Version::V3, ChecksumForm::PseudoHeader) {
-            sum = pseudo_header(sum, content.source, VRRP_GROUP, message_len);
+        let mut sum = Sum::ZERO.bytes(&bytes[message_at..]);
+        let pseudo = content.checksum_form == ChecksumForm::PseudoHeader || family == Family::Ipv6;
+        if content.version == Version::V3 && pseudo {
+            sum = sum.and(pseudo_header(content.source, to, message_len));
         }
-        let mut frame = AdvertFrame { bytes: bytes.into_boxed_slice() };
+        let mut frame = AdvertFrame { bytes: bytes.into_boxed_slice(), packet_at, message_at };
         frame.header_mut().checksum = U16::new(sum.checksum());
         frame
     }
@@ -270,18 +425,18 @@ impl AdvertFrame {
         header.priority = priority;
     }
 
-    /// The frame, from the Ethernet header on.
+    /// The frame, from the Ethernet header on if it has one.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The IPv4 packet in it: what a receiver's raw socket would see.
+    /// The IP packet in it: what a receiver's raw IPv4 socket would see.
     pub fn packet(&self) -> &[u8] {
-        &self.bytes[EthernetHeader::LEN..]
+        &self.bytes[self.packet_at..]
     }
 
     fn header_mut(&mut self) -> &mut Header {
-        match Header::mut_from_prefix(&mut self.bytes[MESSAGE_AT..]) {
+        match Header::mut_from_prefix(&mut self.bytes[self.message_at..]) {
             Ok((header, _)) => header,
             Err(_) => unreachable!("`new` always writes a whole header"),
         }
@@ -290,12 +445,15 @@ impl AdvertFrame {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
     use proptest::prelude::*;
 
-    const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const SOURCE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
 
-    fn content<'a>(version: Version, addresses: &'a [Ipv4Addr]) -> AdvertContent<'a> {
+    fn content<'a>(version: Version, addresses: &'a [IpAddr]) -> AdvertContent<'a> {
         AdvertContent {
             version,
             vrid: Vrid::new(51).unwrap(),
@@ -308,7 +466,7 @@ mod tests {
     }
 
     fn packet(version: Version, form: ChecksumForm) -> Vec<u8> {
-        let addresses = [Ipv4Addr::new(192, 168, 122, 50)];
+        let addresses = [[192, 168, 122, 50].into()];
         let content = AdvertContent { checksum_form: form, ..content(version, &addresses) };
         AdvertFrame::new(&content, Mac::default()).packet().to_vec()
     }
@@ -328,6 +486,72 @@ mod tests {
     fn v3_bytes_are_those_of_rfc9568() {
         let message = &packet(Version::V3, ChecksumForm::Message)[20..];
         assert_eq!(message, [0x31, 51, 101, 1, 0, 100, 0x2e, 0x8c, 192, 168, 122, 50]);
+    }
+
+    #[test]
+    fn bytes_over_ipv6_are_those_of_rfc9568() {
+        let addresses = ["fe80::50".parse().unwrap()];
+        let content = AdvertContent { source: SOURCE_V6, ..content(Version::V3, &addresses) };
+        let frame = AdvertFrame::new(&content, Mac([2, 0, 0, 0, 0, 7]));
+        #[rustfmt::skip]
+        assert_eq!(frame.bytes(), [
+            0x33, 0x33, 0, 0, 0, 0x12,  2, 0, 0, 0, 0, 7,  0x86, 0xdd,
+            0x6c, 0, 0, 0,  0, 24, 112, 255,
+            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+            0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12,
+            0x31, 51, 101, 1, 0, 100, 0x6c, 0x77,
+            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50,
+        ]);
+    }
+
+    #[test]
+    fn each_check_of_ipv6_refuses_with_its_own_reason() {
+        let vrid = Vrid::new(51);
+        let addresses = ["fe80::50".parse().unwrap()];
+        let content = AdvertContent { source: SOURCE_V6, ..content(Version::V3, &addresses) };
+        let good = AdvertFrame::new(&content, Mac::default()).packet().to_vec();
+        let broken = |at: usize, value: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = value;
+            Advert::parse(&bytes).unwrap_err()
+        };
+        assert_eq!(broken(6, 58), (Refusal::NotVrrp, None));
+        assert_eq!(broken(7, 254), (Refusal::Ttl(254), vrid));
+        assert_eq!(broken(40, 0x21), (Refusal::Version(2), vrid), "IPv6 has no version 2");
+        assert_eq!(broken(40, 0x32), (Refusal::Type(2), vrid));
+        assert_eq!(broken(43, 2), (Refusal::Length, vrid));
+        assert_eq!(broken(46, 0), (Refusal::Checksum, vrid));
+        assert_eq!(broken(8, 0xff), (Refusal::Checksum, vrid), "the pseudo-header");
+    }
+
+    #[test]
+    fn a_checksum_without_the_pseudo_header_is_wrong_over_ipv6() {
+        let addresses = ["fe80::50".parse().unwrap()];
+        let content = AdvertContent { source: SOURCE_V6, ..content(Version::V3, &addresses) };
+        let mut frame = AdvertFrame::new(&content, Mac::default());
+        frame.header_mut().checksum = U16::ZERO;
+        let checksum = Sum::ZERO.bytes(&frame.bytes[54..]).checksum();
+        frame.header_mut().checksum = U16::new(checksum);
+        let refusal = Advert::parse(frame.packet()).unwrap_err();
+        assert_eq!(refusal, (Refusal::Checksum, Vrid::new(51)));
+    }
+
+    #[test]
+    fn a_unicast_one_may_have_any_ttl() {
+        let peer = IpAddr::from([10, 0, 0, 2]);
+        for version in [Version::V2, Version::V3] {
+            let addresses = [[192, 168, 122, 50].into()];
+            let content = AdvertContent {
+                checksum_form: ChecksumForm::PseudoHeader,
+                ..content(version, &addresses)
+            };
+            let mut frame = AdvertFrame::to_peer(&content, peer, 64);
+            assert_eq!(frame.bytes(), frame.packet(), "no Ethernet header");
+            frame.set_priority(7);
+            let advert = Advert::parse(frame.bytes()).unwrap();
+            assert_eq!((advert.destination, advert.ttl, advert.priority), (peer, 64, 7));
+            assert!(Sum::ZERO.bytes(&frame.bytes()[..20]).is_intact());
+        }
     }
 
     #[test]
@@ -375,7 +599,7 @@ mod tests {
         let mut frame = AdvertFrame::new(&content(Version::V3, &[]), Mac::default());
         frame.header_mut().interval = U16::ZERO;
         frame.header_mut().checksum = U16::ZERO;
-        let checksum = Sum::ZERO.bytes(&frame.bytes[MESSAGE_AT..]).checksum();
+        let checksum = Sum::ZERO.bytes(&frame.bytes[34..]).checksum();
         frame.header_mut().checksum = U16::new(checksum);
         let advert = Advert::parse(frame.packet()).unwrap();
         assert_eq!((advert.interval, advert.addresses.len()), (None, 0));
@@ -399,7 +623,7 @@ mod tests {
             (version, vrid, priority, secs, addresses, pseudo) in arbitrary_content(),
             patched: u8,
         ) {
-            let addresses: Vec<_> = addresses.into_iter().map(Ipv4Addr::from).collect();
+            let addresses: Vec<_> = addresses.into_iter().map(|ip| Ipv4Addr::from(ip).into()).collect();
             let form = match (version, pseudo) {
                 (Version::V3, true) => ChecksumForm::PseudoHeader,
                 _ => ChecksumForm::Message,
@@ -419,9 +643,52 @@ mod tests {
                 prop_assert_eq!(advert.priority, priority);
                 prop_assert_eq!(advert.interval, Some(content.interval));
                 prop_assert_eq!(advert.source, SOURCE);
-                let read: Vec<_> = advert.addresses.iter().map(|&a| Ipv4Addr::from(a)).collect();
+                let read: Vec<_> = advert.addresses.iter().collect();
+                prop_assert_eq!(advert.addresses.len(), addresses.len());
                 prop_assert_eq!(read, addresses.clone());
             }
+        }
+
+        #[test]
+        fn what_is_written_over_ipv6_is_read_back(
+            vrid in 1..=255u8,
+            interval in 1..=4095u16,
+            source: u128,
+            addresses in prop::collection::vec(any::<u128>(), 0..=255),
+            peer in prop::option::of((any::<u128>(), any::<u8>())),
+            patched: u8,
+        ) {
+            let addresses: Vec<_> =
+                addresses.into_iter().map(|ip| Ipv6Addr::from(ip).into()).collect();
+            let content = AdvertContent {
+                vrid: Vrid::new(vrid).unwrap(),
+                interval: Centis::new(interval).unwrap(),
+                source: Ipv6Addr::from(source).into(),
+                ..content(Version::V3, &addresses)
+            };
+            let peer = peer.map(|(peer, ttl)| (Ipv6Addr::from(peer & !(0xff << 120)), ttl));
+            let (mut frame, to, ttl) = match peer {
+                None => (AdvertFrame::new(&content, Mac::default()), ipv6::VRRP_GROUP, 255),
+                Some((peer, ttl)) => (AdvertFrame::to_peer(&content, peer.into(), ttl), peer, ttl),
+            };
+            frame.set_priority(patched);
+            let advert = Advert::parse(frame.packet()).unwrap();
+            prop_assert_eq!((advert.vrid, advert.priority), (vrid, patched));
+            prop_assert_eq!(advert.interval, Some(content.interval));
+            prop_assert_eq!((advert.source, advert.destination), (content.source, to.into()));
+            prop_assert_eq!((advert.ttl, advert.family()), (ttl, Family::Ipv6));
+            prop_assert_eq!(advert.addresses.iter().collect::<Vec<_>>(), addresses);
+        }
+
+        #[test]
+        fn no_ipv6_packet_panics(
+            payload in prop::collection::vec(any::<u8>(), 0..120),
+            source: u128, destination: u128, hop_limit: u8,
+        ) {
+            let (source, destination) = (source.into(), destination.into());
+            let _ = Advert::parse_ipv6(&Ipv6Packet {
+                hop_limit, next_header: 112, source, destination, payload: &payload,
+            });
         }
 
         #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::site::{Site, able, eventually};
-use crate::viprd::{QUICK, VIPRD, Viprd, router, viprd};
+use crate::viprd::{QUICK, VIPRCTL, VIPRD, Viprd, router, viprd};
 
 /// A good one, to be spoilt.
 const GOOD: &str = "\
@@ -122,6 +122,85 @@ fn findings_can_be_written_to_a_file() {
     assert!(first.starts_with(&format!("{}:3:23: ", file.display())), "{written}");
 }
 
+/// For editors and CI: `viprd -t --json` and `viprctl check --json` say the same, with the exit
+/// code of the contract; `viprctl check` needs no daemon.
+#[test]
+fn findings_are_told_as_json_and_without_a_daemon() {
+    let scratch = Scratch::new("json");
+    let file = scratch.0.join("viprd.conf");
+    let path = file.to_str().expect("a path");
+    let check = |words: &[&str]| {
+        let mut command = Command::new(VIPRCTL);
+        command.args(["-s", "/nonexistent/socket", "check"]).args(words).arg(path);
+        command.env("LC_ALL", "C").output().expect("viprctl runs")
+    };
+    let insecure = "vrrp_script s {\n  script \"/bin/true\"\n}\n".to_owned() + GOOD;
+    for (text, code, place) in [
+        (GOOD.to_owned(), 0, None),
+        (GOOD.replace("id 51", "id 0"), 5, Some((3, 23, 24))),
+        (GOOD.replace("id 51", "id"), 2, Some((3, 22, 22))),
+        (insecure, 6, None),
+        ("include /nonexistent/*.conf\n".to_owned() + GOOD, 0, None),
+    ] {
+        fs::write(&file, &text).expect("a file");
+        let theirs = viprd(&["-t", "--json", "-f", path]);
+        let ours = check(&["--json"]);
+        assert_eq!(theirs.stderr, b"", "{text}");
+        assert_eq!((ours.status, &ours.stdout), (theirs.status, &theirs.stdout), "{text}");
+        let found: serde_json::Value = serde_json::from_slice(&ours.stdout).expect("JSON");
+        let found = found.as_array().expect("an array");
+        let plain = check(&[]);
+        let said = String::from_utf8_lossy(&plain.stdout);
+        let summary = said.lines().last().unwrap_or_default();
+        assert!(
+            summary.starts_with(&format!("{path}: 1 virtual router; ")) || code == 5 || code == 2
+        );
+        assert_eq!(plain.status.code(), Some(code), "{said}");
+        let Some((line, column, end)) = place else { continue };
+        let error = found.iter().find(|it| it["severity"] == "error").expect("an error");
+        assert_eq!(
+            (&error["file"], &error["line"], &error["column"], &error["end_column"]),
+            (&path.into(), &line.into(), &column.into(), &end.into()),
+            "{error}"
+        );
+        assert!(summary.contains("1 error"), "{said}");
+        assert!(said.contains(&format!("{path}:{line}:{column}")), "{said}");
+    }
+    // An include that finds nothing, where that is an error.
+    assert_eq!(check(&["-e"]).status.code(), viprd(&["-t", "-e", "-f", path]).status.code());
+    assert_ne!(check(&["-e"]).status.code(), Some(0));
+    // `@id` lines are those of the id that was given.
+    fs::write(&file, GOOD.replace("    priority 150", "    @b priority 300")).expect("a file");
+    assert_eq!(check(&["-i", "a"]).status.code(), Some(0));
+    assert_eq!(check(&["--config-id=b"]).status.code(), Some(5));
+    fs::remove_file(&file).expect("it was there");
+    assert_eq!(check(&[]).status.code(), Some(4));
+    assert_eq!(check(&["--json"]).status.code(), Some(4));
+}
+
+/// `-t -d -D`: the defaults are shown, as comments, and what is printed reads the same again.
+#[test]
+fn the_dump_shows_defaults_on_request_and_reads_the_same() {
+    let scratch = Scratch::new("dump");
+    let file = scratch.0.join("viprd.conf");
+    fs::write(&file, GOOD).expect("a file");
+    let dump = |words: &[&str]| {
+        let all = [&["-t"], words, &["-f", file.to_str().expect("a path")]].concat();
+        let output = viprd(&all);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let plain = dump(&["-d"]);
+    let detailed = dump(&["-dD"]);
+    assert!(!plain.contains("advert_int"), "{plain}");
+    let default = detailed.lines().find(|line| line.contains("advert_int")).expect("a default");
+    assert!(default.trim_start().starts_with(['#', '!']) && default.contains('1'), "{default}");
+    for printed in [&plain, &detailed] {
+        fs::write(&file, printed).expect("a file");
+        assert_eq!(dump(&["--dump-conf"]), plain);
+    }
+}
+
 /// As with keepalived, a mistake costs its line and the rest runs; the log says what and where.
 #[test]
 fn what_is_right_runs() {
@@ -170,6 +249,62 @@ fn an_empty_file_runs_and_says_so() {
     assert_eq!(viprd.ask(&["status"]), serde_json::json!([]));
     viprd.logs("no virtual router");
     viprd.stop();
+}
+
+/// What is shipped as an example starts, with its routers, and stops again.
+#[test]
+fn the_shipped_files_start() {
+    if !able(&[]) {
+        return;
+    }
+    use viprd::config::{self, Options, OsFiles};
+    let etc = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("etc");
+    let examples = fs::read_dir(etc.join("examples")).expect("examples");
+    let mut files: Vec<_> = examples.map(|entry| entry.expect("a file").path()).collect();
+    files.push(etc.join("viprd.conf"));
+    assert!(files.len() >= 7, "{files:?}");
+    for file in files {
+        let loaded = config::load(&file, &OsFiles, &Options::default());
+        let routers = loaded.configuration.expect("it can run").routers.len();
+        let site = Site::new(&["r"]);
+        let viprd = Viprd::start(&site, "r", &fs::read_to_string(&file).expect("text"));
+        let status = viprd.ask(&["status"]);
+        assert_eq!(status.as_array().map(Vec::len), Some(routers), "{}", file.display());
+        let log = viprd.stop();
+        assert!(!log.contains("error["), "{}: {log}", file.display());
+    }
+}
+
+/// Without `-D` the log has what matters, and of what has no effect only whole parts that are
+/// skipped; with it everything, as `-t` has.
+#[test]
+fn what_has_no_effect_is_told_in_detail_only() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::new(&["r"]);
+    let text = "global_defs {\n  notification_email {\n    a@b.c\n  }\n}\nvirtual_server 10.0.0.1 80 {\n}\n\
+                wrong x\n";
+    let detailed = Viprd::start(&site, "r", text);
+    for word in ["virtual_server", "notification_email", "wrong"] {
+        detailed.logs(word);
+    }
+    detailed.stop();
+    let log = site.dir.join("plain.log");
+    let stderr = fs::File::create(&log).expect("a file").into();
+    let plain = Viprd::start_as(&site, "r", text, &[], &["-n", "-l"], stderr);
+    plain.signal(nix::sys::signal::Signal::SIGHUP);
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    eventually("a refused reload or one that is done", || {
+        let said = said();
+        (said.contains("Reload complete") || said.contains("Reload refused")).then_some(())
+    });
+    plain.stop();
+    let said = said();
+    for (word, times) in [("virtual_server", 2), ("notification_email", 0), ("`wrong`", 2)] {
+        let lines = said.lines().filter(|line| line.contains(word)).count();
+        assert_eq!(lines, times, "{word}: {said}");
+    }
 }
 
 /// The second one at the same control socket must not disturb the first.

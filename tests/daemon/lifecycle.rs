@@ -179,6 +179,31 @@ fn two_routers_hand_over() {
     eventually("the address", || site.address("r", "eth0", "10.9.0.50"));
 }
 
+/// A virtual address may be the interface's own, and the way to the host: it stays.
+#[test]
+fn the_hosts_own_address_outlives_the_daemon() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    // The interface's only address is a virtual one, too: its owner's, and a router's that waits.
+    for (words, state) in
+        [("version 3\n  advert_int 0.1\n  priority 255", "MASTER"), (QUICK, "MASTER")]
+    {
+        let text = router(words)
+            .replace("10.9.0.50/24 brd 10.9.0.255 dev eth0 label eth0:v", "10.9.0.1/24");
+        let viprd = Viprd::start(&site, "r", &text);
+        viprd.logs("address 10.9.0.1 was on eth0 before");
+        viprd.becomes(state);
+        viprd.signal(Signal::SIGHUP);
+        viprd.logs("Reload complete: 0 added, 0 altered, 0 removed, 1 unchanged");
+        let log = viprd.stop();
+        assert!(!log.contains("had left behind"), "{log}");
+        let there = site.address("r", "eth0", "10.9.0.1").expect("the address of eth0");
+        assert_eq!(there["prefixlen"], 24);
+    }
+}
+
 /// Killed outright, it leaves its addresses; the next one takes them away before all else, also
 /// those that it finds as a backup.
 #[test]

@@ -11,6 +11,7 @@
 //! something else. So nothing is asserted about milliseconds: what must happen gets many seconds to
 //! happen, and what must not happen would have had several times the time that it takes.
 
+mod keepalived;
 mod packet;
 mod shark;
 mod site;
@@ -21,9 +22,11 @@ mod arguments;
 mod configuration;
 mod control;
 mod hostile;
+mod ipv6;
 mod lifecycle;
 mod links;
 mod logs;
 mod scripts;
 mod stalls;
 mod steady;
+mod unicast;

@@ -1,7 +1,7 @@
 //! Packets put together byte by byte, right or wrong in any way a test wants. Independent of
 //! `src/wire` on purpose.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An advert in an Ethernet frame. The default is one that a router with vrid 51 of this build's
 /// tests accepts: VRRPv3 from 10.9.0.2 with priority 100, 1 s, the address 10.9.0.50.
@@ -104,6 +104,83 @@ impl Packet {
         message[6..8].copy_from_slice(&sum.to_be_bytes());
         message.truncate(message.len() - self.cut);
         message
+    }
+}
+
+/// An advert over IPv6 in an Ethernet frame, VRRPv3. The default is one that a router with vrid 51 of
+/// `ipv6.rs` accepts: from the neighbour, with priority 100, 1 s, the address fe80::50.
+#[derive(Clone, Debug)]
+pub(crate) struct Packet6 {
+    pub(crate) source: Ipv6Addr,
+    pub(crate) destination: Ipv6Addr,
+    pub(crate) hop_limit: u8,
+    /// Version and type.
+    pub(crate) first: u8,
+    pub(crate) vrid: u8,
+    pub(crate) priority: u8,
+    /// `None`: as many as there are addresses.
+    pub(crate) count: Option<u8>,
+    pub(crate) interval: u16,
+    pub(crate) addresses: Vec<Ipv6Addr>,
+    /// Whether the checksum leaves the pseudo-header out, which is wrong over IPv6.
+    pub(crate) message_only: bool,
+    /// How many bytes to leave out at the end (the IP header knows of it).
+    pub(crate) cut: usize,
+}
+
+impl Default for Packet6 {
+    fn default() -> Self {
+        Packet6 {
+            source: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 2),
+            destination: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),
+            hop_limit: 255,
+            first: 0x31,
+            vrid: 51,
+            priority: 100,
+            count: None,
+            interval: 100,
+            addresses: vec![Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x50)],
+            message_only: false,
+            cut: 0,
+        }
+    }
+}
+
+impl Packet6 {
+    /// The frame.
+    pub(crate) fn frame(&self) -> Vec<u8> {
+        let count = self.count.unwrap_or(self.addresses.len() as u8);
+        let mut message = vec![self.first, self.vrid, self.priority, count];
+        message.extend(self.interval.to_be_bytes());
+        message.extend([0, 0]);
+        for address in &self.addresses {
+            message.extend(address.octets());
+        }
+        let mut covered = message.clone();
+        if !self.message_only {
+            covered.extend(self.source.octets());
+            covered.extend(self.destination.octets());
+            covered.extend((message.len() as u32).to_be_bytes());
+            covered.extend([0, 0, 0, 112]);
+        }
+        let sum = checksum(&covered);
+        message[6..8].copy_from_slice(&sum.to_be_bytes());
+        message.truncate(message.len() - self.cut);
+
+        let to = match self.destination.is_multicast() {
+            true => [0x33, 0x33, 0, 0, 0, self.destination.octets()[15]],
+            false => [0x02, 0, 0, 0, 0, 0x01],
+        };
+        let mut frame = to.to_vec();
+        frame.extend([0x02, 0, 0, 0, 0, 0x02]);
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+        frame.extend((message.len() as u16).to_be_bytes());
+        frame.extend([112, self.hop_limit]);
+        frame.extend(self.source.octets());
+        frame.extend(self.destination.octets());
+        frame.extend(message);
+        frame.resize(frame.len().max(60), 0xee);
+        frame
     }
 }
 

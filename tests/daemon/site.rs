@@ -101,6 +101,29 @@ impl Site {
         site
     }
 
+    /// The same with IPv6, without anything that it would send by itself. The link-local addresses
+    /// are fe80::ff:fe00:1 and fe80::ff:fe00:2, tentative for a second or two.
+    pub(crate) fn pair_with_ipv6() -> Site {
+        let site = Site::pair();
+        for host in ["r", "n"] {
+            site.set_ipv6(host, "eth0", true);
+        }
+        site
+    }
+
+    /// Switches IPv6 on or off on `link` of `host`.
+    pub(crate) fn set_ipv6(&self, host: &str, link: &str, on: bool) {
+        self.inside(host, || {
+            let disable = if on { "0" } else { "1" };
+            let settings =
+                [("accept_ra", "0"), ("router_solicitations", "0"), ("disable_ipv6", disable)];
+            for (name, value) in settings {
+                let path = format!("/proc/sys/net/ipv6/conf/{link}/{name}");
+                fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+            }
+        });
+    }
+
     /// Joins two links, made by this, and waits until both run. Their Ethernet addresses are
     /// 02:00:00:00:00:01 and 02:00:00:00:00:02.
     pub(crate) fn wire(&self, one: (&str, &str), other: (&str, &str)) {
@@ -156,7 +179,16 @@ impl Site {
 
     /// The addresses of `link` on `host`, as `ip -json address` lists them.
     pub(crate) fn addresses(&self, host: &str, link: &str) -> Vec<Value> {
-        let shown = self.ip_json(host, &format!("-4 address show dev {link}"));
+        self.addresses_of(host, link, "-4")
+    }
+
+    /// The IPv6 addresses of `link` on `host`.
+    pub(crate) fn ipv6_addresses(&self, host: &str, link: &str) -> Vec<Value> {
+        self.addresses_of(host, link, "-6")
+    }
+
+    fn addresses_of(&self, host: &str, link: &str, family: &str) -> Vec<Value> {
+        let shown = self.ip_json(host, &format!("{family} address show dev {link}"));
         let addresses = shown[0]["addr_info"].as_array().cloned().unwrap_or_default();
         addresses.into_iter().filter(|address| address["local"].is_string()).collect()
     }
@@ -164,6 +196,11 @@ impl Site {
     /// The entry of `address` on `link` of `host`, if it is there.
     pub(crate) fn address(&self, host: &str, link: &str, address: &str) -> Option<Value> {
         self.addresses(host, link).into_iter().find(|entry| entry["local"] == address)
+    }
+
+    /// The same for an IPv6 address.
+    pub(crate) fn ipv6_address(&self, host: &str, link: &str, address: &str) -> Option<Value> {
+        self.ipv6_addresses(host, link).into_iter().find(|entry| entry["local"] == address)
     }
 
     /// Calls `work` in the network namespace of `host`, on a thread of its own.

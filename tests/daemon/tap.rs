@@ -28,9 +28,21 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Whether it carries VRRP over IPv4.
+    /// Whether it carries VRRP.
     pub(crate) fn is_advert(&self) -> bool {
-        self.bytes.get(12..14) == Some(&[0x08, 0x00]) && self.bytes.get(23) == Some(&112)
+        let protocol = if self.is_ipv6() { 20 } else { 23 };
+        let ip = self.is_ipv6() || self.bytes.get(12..14) == Some(&[0x08, 0x00]);
+        ip && self.bytes.get(protocol) == Some(&112)
+    }
+
+    /// Whether it carries IPv6.
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.bytes.get(12..14) == Some(&[0x86, 0xdd])
+    }
+
+    /// Whether it carries a neighbour advertisement.
+    pub(crate) fn is_neighbour_advertisement(&self) -> bool {
+        self.is_ipv6() && self.bytes.get(20) == Some(&58) && self.bytes.get(54) == Some(&136)
     }
 
     /// Whether it carries ARP.
@@ -40,7 +52,7 @@ impl Frame {
 
     /// The priority of an advert; meaningless for other frames.
     pub(crate) fn priority(&self) -> Option<u8> {
-        self.bytes.get(36).copied()
+        self.bytes.get(if self.is_ipv6() { 56 } else { 36 }).copied()
     }
 }
 

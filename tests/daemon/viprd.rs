@@ -80,6 +80,14 @@ impl Viprd {
         viprd
     }
 
+    /// Gives it another configuration, and waits until that holds.
+    pub(crate) fn reload(&self, configuration: &str) {
+        fs::write(self.files.join("viprd.conf"), configuration).expect("a configuration file");
+        let output = viprctl(&self.socket(), &["reload"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "viprctl reload: {said}\n{}", self.log());
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id() as i32)
     }

@@ -1,12 +1,14 @@
 //! One router under test, and someone else's adverts for it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use viprd::base::{
-    Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, RouterId, Scope, Span,
-    VirtualAddress, Vrid,
+    Centis, Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId,
+    Scope, Span, VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Preempt, RouterParams, RouterView, StateName};
+use viprd::vrrp::{
+    Action, Engine, GarpParams, Preempt, RouterParams, RouterView, StateName, Transport,
+};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, ChecksumForm, Version};
 
@@ -17,10 +19,12 @@ pub const OWN: LinkId = LinkId(0);
 /// The interface that its addresses live on.
 pub const SERVICE: LinkId = LinkId(1);
 
-pub const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
-pub const LOWER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
-pub const HIGHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 6);
-pub const VIRTUAL: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 50);
+pub const OWN_ADDRESS: IpAddr = IpAddr::V4(OWN_IPV4);
+pub const OWN_IPV4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
+pub const LOWER_ADDRESS: IpAddr = IpAddr::V4(LOWER_IPV4);
+pub const LOWER_IPV4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+pub const HIGHER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 6));
+pub const VIRTUAL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 122, 50));
 
 /// When everything starts: off the centisecond grid, so that rounding shows.
 pub const START: Instant = Instant::from_nanos(1_000_003_456_789);
@@ -120,7 +124,9 @@ impl Desk {
     pub fn hear_bytes(&mut self, packet: &[u8]) {
         match Advert::parse(packet) {
             Ok(advert) => self.engine.on_advert(self.now, ifindex(OWN), &advert),
-            Err((refusal, vrid)) => self.engine.on_malformed(ifindex(OWN), refusal, vrid),
+            Err((refusal, vrid)) => {
+                self.engine.on_malformed(ifindex(OWN), Family::Ipv4, refusal, vrid);
+            }
         }
     }
 
@@ -143,6 +149,7 @@ pub fn params() -> RouterParams {
         link: OWN,
         vrid: Vrid::new(51).unwrap(),
         version: Version::V3,
+        transport: Transport::default(),
         checksum_form: ChecksumForm::Message,
         priority: 100,
         interval: Centis::DEFAULT,
@@ -150,7 +157,7 @@ pub fn params() -> RouterParams {
         tracked_links: Box::default(),
         tracking: viprd::vrrp::Tracking::default(),
         addresses: Box::new([VirtualAddress {
-            ip: VIRTUAL.into(),
+            ip: VIRTUAL,
             prefix_len: 24,
             link: SERVICE,
             broadcast: None,
@@ -158,6 +165,9 @@ pub fn params() -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams { delay: Span::ZERO, ..GarpParams::default() },
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 
@@ -186,6 +196,7 @@ pub fn facts(link: LinkId) -> LinkFacts {
         up: true,
         mac: Some(Mac([2, 0, 0, 0, 0, link.0 as u8])),
         mtu: 1500,
-        primary_ipv4: (link == OWN).then_some(OWN_ADDRESS),
+        primary_ipv4: (link == OWN).then_some(OWN_IPV4),
+        link_local: LinkLocal::None,
     }
 }

@@ -1,7 +1,10 @@
 //! Interfaces come, go and change: FAULT, and the way back.
 
-use viprd::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId};
+use std::net::Ipv4Addr;
+
+use viprd::base::{IfIndex, Instant, LinkChange, LinkFacts, LinkId, Macvlan};
 use viprd::vrrp::{Action, Cause, Engine, Fault, RouterParams, StateName};
+use viprd::wire::Advert;
 
 use crate::desk::*;
 
@@ -163,7 +166,7 @@ fn an_index_can_move_from_one_name_to_another() {
         let there = RouterParams { link: SERVICE, addresses: Box::default(), ..params() };
         let mut engine = Engine::new(vec![params(), there], 2);
         let report = |engine: &mut Engine, link, ifindex| {
-            let primary_ipv4 = Some(OWN_ADDRESS);
+            let primary_ipv4 = Some(OWN_IPV4);
             let facts = LinkFacts { ifindex, primary_ipv4, ..facts(link) };
             engine.on_link(START, &LinkChange { link, facts: Some(facts) });
         };
@@ -191,9 +194,9 @@ fn another_mac_mtu_or_address_is_no_fault() {
     desk.link(OWN, |facts| {
         facts.mtu = 9_000;
         facts.mac = Some(viprd::base::Mac([2; 6]));
-        facts.primary_ipv4 = Some(LOWER_ADDRESS);
+        facts.primary_ipv4 = Some(LOWER_IPV4);
     });
-    desk.link(SERVICE, |facts| facts.primary_ipv4 = Some(HIGHER_ADDRESS));
+    desk.link(SERVICE, |facts| facts.primary_ipv4 = Some(Ipv4Addr::new(10, 0, 0, 6)));
     assert_eq!(desk.deeds(), []);
     assert_eq!(desk.state(), StateName::Master);
     // From now on the new address decides ties.
@@ -217,4 +220,29 @@ fn a_tracked_interface_counts_too() {
     let mut desk = Desk::active(with);
     desk.link(SERVICE, |facts| facts.up = false);
     assert_eq!(desk.state(), StateName::Master, "nothing depends on it");
+}
+
+/// A macvlan of its own is an interface that it can't run without, also if it has no address
+/// there; adverts that arrive by it are heard.
+#[test]
+fn a_macvlan_is_needed_and_hears() {
+    let mac = Macvlan::virtual_mac(false, 51);
+    let macvlan = Macvlan { link: SERVICE, base: OWN, mac, ipv6: false, group: None };
+    let with =
+        RouterParams { macvlans: Box::new([macvlan]), addresses: Box::default(), ..params() };
+    let mut desk = Desk::new(with.clone());
+    let advert = packet(&with, |_| {});
+    desk.engine.on_advert(desk.now, ifindex(SERVICE), &Advert::parse(&advert).unwrap());
+    assert_eq!(desk.view().counters.advertisement_rcvd, 1);
+    assert_eq!(desk.engine.unattributed().vrid_errors, 0);
+    desk.deeds();
+    desk.link_is_gone(SERVICE);
+    let cause = Cause::Fault(Fault::LinkAbsent(SERVICE));
+    let (from, to) = (StateName::Backup, StateName::Fault);
+    assert_eq!(desk.deeds(), [Action::Entered { router: ROUTER, from, to, cause }]);
+
+    // With another macvlan it would be another router.
+    assert!(with.can_become(&with.clone()) && !with.can_become(&params()));
+    let quiet = RouterParams { source_mac: Some(mac), accept: false, ..with.clone() };
+    assert!(with.can_become(&quiet));
 }

@@ -5,6 +5,7 @@
 
 mod changes;
 mod desk;
+mod families;
 mod faults;
 mod garps;
 mod groups;

@@ -1,8 +1,8 @@
 //! Each check of a received packet: exactly one counter moves, and nothing else.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use viprd::base::{Centis, IfIndex, LinkChange, Vrid};
+use viprd::base::{Centis, Family, IfIndex, LinkChange, Vrid};
 use viprd::vrrp::{
     Action, Engine, Notice, RouterCounters, RouterParams, State, StateName, UnattributedCounters,
 };
@@ -88,7 +88,7 @@ const REFUSED: &[(&str, Broken, Counted)] = &[
     ("vrid 255", |packet| rewrite(packet, 1, 255), unattributed!(vrid_errors)),
     (
         "our own address",
-        |packet| packet[12..16].copy_from_slice(&OWN_ADDRESS.octets()),
+        |packet| packet[12..16].copy_from_slice(&OWN_IPV4.octets()),
         router!(own_address_rcvd),
     ),
     ("interval 0", |packet| rewrite(packet, 5, 0), router!(interval_errors)),
@@ -201,9 +201,8 @@ fn v3_learns_another_interval_and_counts_it() {
 
 #[test]
 fn other_addresses_are_counted_and_kept() {
-    const OTHER: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 51);
-    const LISTS: [&[Ipv4Addr]; 4] =
-        [&[OTHER], &[VIRTUAL, VIRTUAL], &[VIRTUAL, OTHER], &[OTHER; 255]];
+    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 122, 51));
+    const LISTS: [&[IpAddr]; 4] = [&[OTHER], &[VIRTUAL, VIRTUAL], &[VIRTUAL, OTHER], &[OTHER; 255]];
     for version in [Version::V2, Version::V3] {
         for theirs in LISTS {
             let mut desk = Desk::new(RouterParams { version, ..params() });
@@ -274,7 +273,7 @@ fn the_interface_is_part_of_the_name() {
     let mut engine = Engine::new(vec![params(), there], 2);
     for link in [OWN, SERVICE] {
         let mut facts = facts(link);
-        facts.primary_ipv4 = Some(OWN_ADDRESS);
+        facts.primary_ipv4 = Some(OWN_IPV4);
         engine.on_link(START, &LinkChange { link, facts: Some(facts) });
     }
     engine.start(START);
@@ -290,7 +289,7 @@ fn the_interface_is_part_of_the_name() {
     engine.on_advert(START, IfIndex(99), &advert);
     assert_eq!(heard(&engine), [1, 1]);
     assert_eq!(engine.unattributed().vrid_errors, 1);
-    engine.on_malformed(IfIndex(99), Refusal::Checksum, Vrid::new(51));
+    engine.on_malformed(IfIndex(99), Family::Ipv4, Refusal::Checksum, Vrid::new(51));
     assert_eq!(engine.unattributed().checksum_errors, 1);
 }
 

@@ -1,6 +1,8 @@
 //! The experiment of the seed page, cases C and D, as far as the engine decides it: HostA's states
 //! in the order in which the log has to tell them, and the times that clients see.
 
+use std::net::IpAddr;
+
 use viprd::base::{Instant, LinkChange, Span};
 use viprd::vrrp::Cause;
 use viprd::vrrp::{Action, Engine, Fault, GarpParams, RouterParams, StateName};
@@ -34,7 +36,9 @@ impl Lan {
             let mut engine = Engine::new(vec![params()], 2);
             for link in [OWN, SERVICE] {
                 let mut facts = facts(link);
-                facts.primary_ipv4 = facts.primary_ipv4.map(|_| address);
+                if let (Some(primary), IpAddr::V4(address)) = (&mut facts.primary_ipv4, address) {
+                    *primary = address;
+                }
                 engine.on_link(START, &LinkChange { link, facts: Some(facts) });
             }
             engine

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use viprd::base::{
-    IfIndex, Instant, LinkChange, LinkFacts, LinkId, Mac, RouterId, Scope, Span, VirtualAddress,
+    Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId, Scope, Span,
+    VirtualAddress,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Notice, RouterParams, State, StateName};
+use viprd::vrrp::{Action, Engine, GarpParams, Notice, RouterParams, State, StateName, Transport};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 use viprd::wire::{Advert, Version};
 
@@ -127,6 +128,24 @@ pub struct Tally {
     transitions: u64,
 }
 
+/// A host's address on a LAN.
+pub fn ipv4_of(lan: usize, last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, lan as u8, 0, last)
+}
+
+/// Its link-local one. The highest bits of each half are set: addresses are unsigned.
+pub fn ipv6_of(lan: usize, last: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0xfe80, 0, 0, lan as u16, 0x8000, 0, 0, last.into())
+}
+
+/// The address that adverts of `family` come from.
+fn own_address(facts: LinkFacts, family: Family) -> Option<IpAddr> {
+    match family {
+        Family::Ipv4 => facts.primary_ipv4.map(IpAddr::V4),
+        Family::Ipv6 => facts.link_local.ready().map(IpAddr::V6),
+    }
+}
+
 impl Host {
     pub fn new(id: usize, plan: &Plan, offset: u64) -> Self {
         let link = |n: usize| Link {
@@ -136,13 +155,14 @@ impl Host {
                 up: true,
                 mac: Some(Mac([2, 0, 0, 0, n as u8, id as u8])),
                 mtu: 1500,
-                primary_ipv4: Some(Ipv4Addr::new(10, n as u8, 0, 10 * id as u8 + 7)),
+                primary_ipv4: Some(ipv4_of(n, 10 * id as u8 + 7)),
+                link_local: LinkLocal::Ready(ipv6_of(n, 10 * id as u8 + 7)),
             }),
         };
         let links: Vec<Link> = (0..=plan.lans).map(link).collect();
-        let members = plan.routers.iter().map(|router| Member {
+        let members = plan.routers.iter().enumerate().map(|(number, router)| Member {
             frame: frame(router, id, &links[router.lan].real.expect("just made")),
-            model: Model::new(router.members[id], router.version),
+            model: Model::new(router.members[id], router.version, number),
             plan: router.clone(),
             term: 0,
             acknowledged: false,
@@ -289,13 +309,16 @@ impl Host {
                 if let Some(delivered) = tamper.receive(view, bytes.clone()) {
                     match Advert::parse(&delivered) {
                         Ok(advert) => engine.on_advert(at, ifindex, &advert),
-                        Err((refusal, vrid)) => engine.on_malformed(ifindex, refusal, vrid),
+                        Err((refusal, vrid)) => {
+                            engine.on_malformed(ifindex, Family::Ipv4, refusal, vrid);
+                        }
                     }
                 }
                 let Some(n) = member else { return };
                 let heard = Heard::read(&bytes);
                 let Member { model, plan, .. } = &mut self.members[n];
-                let own = self.links[plan.lan].known.and_then(|facts| facts.primary_ipv4);
+                let own = self.links[plan.lan].known;
+                let own = own.and_then(|facts| own_address(facts, plan.family));
                 if own == Some(heard.source) {
                     return;
                 }
@@ -392,6 +415,7 @@ impl Host {
                 | Action::AnnounceFresh { .. }
                 | Action::Reprioritised { .. }
                 | Action::GroupEntered { .. }
+                | Action::AnnounceSource { .. }
                 | Action::Removed { .. } => {
                     ensure!(false, "model", "{action:?} though nothing was configured anew");
                 }
@@ -534,14 +558,14 @@ impl Host {
         let own = self.links[self.members[n].plan.lan].known;
         let down = |link: usize| !self.links[link].known.is_some_and(|facts| facts.up);
         (0..self.links.len()).any(|link| self.depends(n, link) && down(link))
-            || own.is_none_or(|facts| facts.primary_ipv4.is_none())
+            || own.is_none_or(|facts| own_address(facts, self.members[n].plan.family).is_none())
     }
 
     /// Builds the frame of member `n` anew if the address that it is sent from has changed.
     fn reframe(&mut self, n: usize) {
         let member = &mut self.members[n];
         if let Some(facts) = self.links[member.plan.lan].known
-            && facts.primary_ipv4.is_some()
+            && own_address(facts, member.plan.family).is_some()
         {
             member.frame = frame(&member.plan, self.id, &facts);
         }
@@ -566,7 +590,11 @@ fn member_of(members: &[Member], links: &[Link], ifindex: IfIndex, packet: &[u8]
 
 fn virtual_addresses(plan: &RouterPlan) -> impl Iterator<Item = IpAddr> {
     let vrid = plan.vrid.get();
-    (0..plan.addresses).map(move |n| IpAddr::from([10, 200, vrid, n as u8 + 1]))
+    let family = plan.family;
+    (0..plan.addresses).map(move |n| match family {
+        Family::Ipv4 => IpAddr::from([10, 200, vrid, n as u8 + 1]),
+        Family::Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, u16::from(vrid), n as u16 + 1]),
+    })
 }
 
 fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterParams {
@@ -585,6 +613,7 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
         link: LinkId(router.lan as u32),
         vrid: router.vrid,
         version: router.version,
+        transport: Transport { family: router.family, ..Transport::default() },
         checksum_form: router.checksum_form,
         priority: me.priority,
         interval: me.interval,
@@ -598,24 +627,22 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
             refresh: Span::from_nanos(3 * plan.unit * (n as u64 % 2)),
             ..GarpParams::default()
         },
+        source_mac: None,
+        macvlans: Box::default(),
+        accept: true,
     }
 }
 
 fn frame(router: &RouterPlan, host: usize, facts: &LinkFacts) -> AdvertFrame {
     let me = router.members[host];
-    let addresses: Vec<Ipv4Addr> = virtual_addresses(router)
-        .filter_map(|address| match address {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        })
-        .collect();
+    let addresses: Vec<IpAddr> = virtual_addresses(router).collect();
     AdvertFrame::new(
         &AdvertContent {
             version: router.version,
             vrid: router.vrid,
             priority: me.priority,
             interval: me.interval,
-            source: facts.primary_ipv4.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            source: own_address(*facts, router.family).expect("callers have looked"),
             addresses: &addresses,
             checksum_form: router.checksum_form,
         },

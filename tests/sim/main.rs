@@ -88,7 +88,7 @@ fn known_bugs_are_noticed() {
         (LosingAdvertIgnored, Network, &["I3"]),
         (NeverYields, Everything, &["I5"]),
         (NeverYields, Network, &["I1", "I3"]),
-        (JudgesBeforeItDrains, Everything, &["I5"]),
+        (JudgesBeforeItDrains, Everything, &["I5", "I7"]),
         (JudgesBeforeItDrains, Network, &["I8"]),
         (IntervalDrifts, Everything, &["I5", "I7"]),
         (IntervalNotLearned, Everything, &["I5"]),

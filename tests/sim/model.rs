@@ -5,7 +5,7 @@
 //! The real engine must agree with it after every turn: the phase, the deadline to the nanosecond,
 //! and the adverts sent meanwhile.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use viprd::vrrp::Preempt;
 use viprd::wire::Version;
@@ -18,6 +18,8 @@ const CENTISECOND: u64 = 10_000_000;
 pub struct Model {
     pub me: Member,
     pub version: Version,
+    /// Its place among the host's virtual routers.
+    number: usize,
     pub phase: Phase,
     /// Priorities of the adverts it has sent since somebody last looked.
     pub sent: Vec<u8>,
@@ -44,7 +46,7 @@ pub enum Phase {
 /// An advert as its bytes say.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard {
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     pub vrid: u8,
     pub priority: u8,
     /// In nanoseconds.
@@ -54,23 +56,27 @@ pub struct Heard {
 impl Heard {
     /// Reads an advert of ours (an IP header without options in front).
     pub fn read(packet: &[u8]) -> Heard {
-        let message = &packet[20..];
+        let (source, message) = match packet[0] >> 4 {
+            6 => {
+                let source: [u8; 16] = packet[8..24].try_into().expect("sixteen");
+                (Ipv6Addr::from(source).into(), &packet[40..])
+            }
+            _ => {
+                let source = Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15]);
+                (source.into(), &packet[20..])
+            }
+        };
         let interval = match message[0] >> 4 {
             2 => u64::from(message[5]) * 100,
             _ => u64::from(u16::from_be_bytes([message[4] & 0x0f, message[5]])),
         };
-        Heard {
-            source: Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15]),
-            vrid: message[1],
-            priority: message[2],
-            interval: interval * CENTISECOND,
-        }
+        Heard { source, vrid: message[1], priority: message[2], interval: interval * CENTISECOND }
     }
 }
 
 impl Model {
-    pub fn new(me: Member, version: Version) -> Self {
-        Model { me, version, phase: Phase::Stopped, sent: Vec::new(), contested: false }
+    pub fn new(me: Member, version: Version, number: usize) -> Self {
+        Model { me, version, number, phase: Phase::Stopped, sent: Vec::new(), contested: false }
     }
 
     pub fn interval(&self) -> u64 {
@@ -114,7 +120,7 @@ impl Model {
 
     /// An advert from somebody else whose form is right. `own` is the host's address on that LAN.
     /// Says whether it keeps a Backup waiting (then a takeover in the same turn is wrong).
-    pub fn hear(&mut self, now: u64, own: Ipv4Addr, heard: Heard) -> bool {
+    pub fn hear(&mut self, now: u64, own: IpAddr, heard: Heard) -> bool {
         let ours = self.me.priority;
         match self.phase {
             Phase::Stopped | Phase::Fault => false,
@@ -186,9 +192,12 @@ impl Model {
         self.start_advertising(now);
     }
 
-    /// Adver_Timer, on the grid of centiseconds.
+    /// Adver_Timer, on the grid of centiseconds; of many routers 32 at a point, the next 32 a point
+    /// earlier, and so on back to half an interval.
     fn start_advertising(&mut self, now: u64) {
-        let next = (now + self.interval()) / CENTISECOND * CENTISECOND;
+        let points = (self.interval() / 2 / CENTISECOND).max(1);
+        let earlier = self.number as u64 / 32 % points;
+        let next = ((now + self.interval()) / CENTISECOND - earlier) * CENTISECOND;
         self.phase = Phase::Active { next };
     }
 

@@ -3,7 +3,7 @@
 //! Swarm testing: each seed switches most kinds of fault off altogether and leans on the rest.
 //! A world where everything fails a little at once hides the bugs that need one thing to fail a lot.
 
-use viprd::base::{Centis, Span, Vrid};
+use viprd::base::{Centis, Family, Span, Vrid};
 use viprd::vrrp::Preempt;
 use viprd::wire::{ChecksumForm, Version};
 
@@ -37,6 +37,7 @@ pub struct RouterPlan {
     pub lan: usize,
     pub vrid: Vrid,
     pub version: Version,
+    pub family: Family,
     pub checksum_form: ChecksumForm,
     /// Whether it depends on the service link (its addresses live there).
     pub tracked: bool,
@@ -107,8 +108,15 @@ impl Plan {
         let hosts = random.between(2, if crowded { 3 } else { 5 }) as usize;
         let lans = random.between(1, 2) as usize;
         let count = if crowded { random.between(20, 40) } else { random.between(1, 4) };
-        let routers: Vec<RouterPlan> =
+        let mut routers: Vec<RouterPlan> =
             (0..count).map(|n| router(random, hosts, lans, base, n as u8)).collect();
+        // Nothing but the packets depends on the family, so it has chances of its own.
+        let mut families = Random::new(!seed);
+        for router in routers.iter_mut().filter(|router| router.version == Version::V3) {
+            if families.chance(400) {
+                router.family = Family::Ipv6;
+            }
+        }
         let intervals = routers.iter().flat_map(|router| &router.members).map(|m| m.interval);
         let unit = intervals.clone().max().map_or(0, |longest| longest.span().as_nanos());
         let shortest = intervals.min().map_or(0, |shortest| shortest.span().as_nanos());
@@ -207,6 +215,7 @@ fn router(random: &mut Random, hosts: usize, lans: usize, base: u16, n: u8) -> R
         // Distinct on every LAN; both ends of the range are used.
         vrid: Vrid::new(255 - n * 6).expect("not zero"),
         version,
+        family: Family::Ipv4,
         checksum_form: random.pick(&[ChecksumForm::Message, ChecksumForm::PseudoHeader]),
         tracked: random.chance(500),
         addresses: random.pick(&[1, 1, 2, 20]),

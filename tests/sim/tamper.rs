@@ -1,7 +1,7 @@
 //! Known bugs, put in from outside: what the engine hears, is told or wishes is bent so that it
 //! behaves as if it had them. The oracle has to notice each.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use viprd::base::{Centis, Instant, Mac, Span, Vrid};
@@ -106,7 +106,7 @@ impl Tamper {
             Mutation::NeverYields => active && wins,
             Mutation::LosingAdvertIgnored => active && !wins && advert.priority > 0,
             Mutation::DeafToPriorityZero => advert.priority == 0,
-            Mutation::Uncounted => advert.source.octets()[3] % 20 == 7,
+            Mutation::Uncounted => last_octet(advert.source) % 20 == 7,
             Mutation::EqualCountsAsLower if backup && equal && advert.priority > 1 => {
                 return Some(rewrite(&advert, |content| content.priority -= 1));
             }
@@ -133,9 +133,16 @@ impl Tamper {
     }
 }
 
+fn last_octet(ip: IpAddr) -> u8 {
+    match ip {
+        IpAddr::V4(ip) => ip.octets()[3],
+        IpAddr::V6(ip) => ip.octets()[15],
+    }
+}
+
 /// `advert` with something changed, as bytes again.
 fn rewrite(advert: &Advert<'_>, change: impl Fn(&mut AdvertContent<'_>)) -> Rc<[u8]> {
-    let addresses: Vec<Ipv4Addr> = advert.addresses.iter().map(|&a| Ipv4Addr::from(a)).collect();
+    let addresses: Vec<IpAddr> = advert.addresses.iter().collect();
     let mut content = AdvertContent {
         version: advert.version,
         vrid: Vrid::new(advert.vrid).expect("it has a router"),

@@ -2,14 +2,13 @@
 //! network whatever happened.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use viprd::base::IfIndex;
+use viprd::base::{IfIndex, LinkLocal};
 use viprd::vrrp::StateName;
 
 use crate::ensure;
-use crate::host::{Effect, Host, Input, tell};
+use crate::host::{Effect, Host, Input, ipv4_of, ipv6_of, tell};
 use crate::model::{Model, Phase};
 use crate::plan::{FaultKind, MILLI, Plan};
 use crate::random::Random;
@@ -375,15 +374,19 @@ impl<'p> World<'p> {
                 self.at(lasting, Event::Restore { host, link: service });
             }
             FaultKind::AddressGone => {
-                self.change_link(host, lan, |facts| facts.primary_ipv4 = None)?;
+                self.change_link(host, lan, |facts| {
+                    (facts.primary_ipv4, facts.link_local) = (None, LinkLocal::None);
+                })?;
                 self.at(lasting, Event::Restore { host, link: lan });
             }
             FaultKind::Renumber => {
                 // Any address but another host's: hosts have 7, 17, 27, … and n × 10 to n × 10 + 9.
                 let last = 10 * host as u8 + self.random.below(10) as u8 + 1;
-                let address = Ipv4Addr::new(10, lan as u8, 0, last);
                 self.change_link(host, lan, |facts| {
-                    facts.primary_ipv4 = facts.primary_ipv4.map(|_| address);
+                    if facts.primary_ipv4.is_some() {
+                        facts.primary_ipv4 = Some(ipv4_of(lan, last));
+                        facts.link_local = LinkLocal::Ready(ipv6_of(lan, last));
+                    }
                 })?;
             }
             FaultKind::LinkReplaced => {
@@ -433,10 +436,13 @@ impl<'p> World<'p> {
     fn restore(&mut self, host: usize, link: usize) -> Check {
         self.note(|| format!("host {host}: link {link} is well again"));
         self.forget_handovers();
-        let address = Ipv4Addr::new(10, link as u8, 0, 10 * host as u8 + 7);
         self.change_link(host, link, |facts| {
             facts.up = true;
-            facts.primary_ipv4.get_or_insert(address);
+            if facts.primary_ipv4.is_none() {
+                let last = 10 * host as u8 + 7;
+                facts.primary_ipv4 = Some(ipv4_of(link, last));
+                facts.link_local = LinkLocal::Ready(ipv6_of(link, last));
+            }
         })
     }
 
@@ -444,13 +450,14 @@ impl<'p> World<'p> {
     fn garbage(&mut self) -> Rc<[u8]> {
         let router = self.random.index(self.plan.routers.len());
         let mut bytes = self.hosts[0].members[router].packet().to_vec();
+        let (ttl, message) = if bytes[0] >> 4 == 6 { (7, 40) } else { (8, 20) };
         match self.random.below(6) {
             0 => bytes.iter_mut().for_each(|byte| *byte = self.random.next() as u8),
             1 => bytes.truncate(self.random.index(bytes.len())),
-            2 => bytes[8] = self.random.below(255) as u8, // TTL
-            3 => bytes[20] ^= 1 << self.random.below(8),  // version, type
-            4 => bytes[26] ^= 1 << self.random.below(8),  // checksum
-            _ => bytes[21] ^= 1 << self.random.below(8),  // vrid, so the checksum is wrong too
+            2 => bytes[ttl] = self.random.below(255) as u8,
+            3 => bytes[message] ^= 1 << self.random.below(8), // version, type
+            4 => bytes[message + 6] ^= 1 << self.random.below(8), // checksum
+            _ => bytes[message + 1] ^= 1 << self.random.below(8), // vrid; the checksum is wrong too
         }
         bytes.into()
     }

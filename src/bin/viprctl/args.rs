@@ -14,6 +14,10 @@ pub(crate) const DEFAULT_SOCKET: &str = "/run/viprd/viprd.sock";
 #[argh(
     error_code(0, "viprd answered"),
     error_code(1, "viprd refused the request, for example since no virtual router has that name"),
+    error_code(2, "check: a statement lacks its value"),
+    error_code(4, "check: the file can not be run"),
+    error_code(5, "check: there are errors, but it could be run"),
+    error_code(6, "check: a script is not secure"),
     error_code(64, "wrong arguments"),
     error_code(69, "viprd does not answer"),
     error_code(74, "the answer could not be written"),
@@ -43,6 +47,7 @@ pub(crate) enum Command {
     Latency(Latency),
     Version(Version),
     Reload(Reload),
+    Check(Check),
 }
 
 /// list the virtual routers: state, priority, master, addresses
@@ -96,6 +101,23 @@ pub(crate) struct Version {}
 #[argh(subcommand, name = "reload")]
 pub(crate) struct Reload {}
 
+/// check a configuration file; no viprd needs to run
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "check")]
+pub(crate) struct Check {
+    /// the file (default: the one that viprd would read)
+    #[argh(positional, arg_name = "file")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// use lines that begin with @id (default: host name)
+    #[argh(option, short = 'i', arg_name = "id")]
+    pub(crate) config_id: Option<String>,
+
+    /// an include that matches nothing is an error
+    #[argh(switch, short = 'e')]
+    pub(crate) all_config: bool,
+}
+
 /// What came of reading the arguments.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Parsed {
@@ -108,9 +130,9 @@ pub(crate) enum Parsed {
 }
 
 impl Command {
-    /// The request that asks for it.
-    pub(crate) fn request(&self) -> Request {
-        match self {
+    /// The request that asks viprd for it; `None` for what is done without one.
+    pub(crate) fn request(&self) -> Option<Request> {
+        Some(match self {
             Command::Status(status) => Request::Status { name: status.name.clone() },
             Command::Show(show) => Request::Show { name: show.name.clone() },
             Command::Explain(explain) => Request::Explain { name: explain.name.clone() },
@@ -118,7 +140,8 @@ impl Command {
             Command::Latency(Latency {}) => Request::Latency {},
             Command::Version(Version {}) => Request::Version {},
             Command::Reload(Reload {}) => Request::Reload {},
-        }
+            Command::Check(_) => return None,
+        })
     }
 }
 
@@ -194,7 +217,7 @@ mod tests {
     fn run(line: &str) -> (String, bool, Request) {
         match parsed(line) {
             Parsed::Run(args) => {
-                (args.socket.display().to_string(), args.json, args.command.request())
+                (args.socket.display().to_string(), args.json, args.command.request().unwrap())
             }
             other => panic!("{line}: {other:?}"),
         }
@@ -222,6 +245,19 @@ mod tests {
         assert_eq!(run("stats VI_1").2, Request::Stats { name: Some("VI_1".into()) });
         assert_eq!(run("latency").2, Request::Latency {});
         assert_eq!(run("version").2, Request::Version {});
+    }
+
+    #[test]
+    fn check_needs_nobody() {
+        for line in ["check -i a -e /x.conf", "check --config-id=a --all-config /x.conf"] {
+            let Parsed::Run(args) = parsed(line) else { panic!("{line}") };
+            let check = Check {
+                file: Some("/x.conf".into()),
+                config_id: Some("a".into()),
+                all_config: true,
+            };
+            assert_eq!((args.command.request(), args.command), (None, Command::Check(check)));
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `viprctl`: what an operator asks a running viprd. Arguments → request → text or JSON → exit code.
+//! And one thing that needs no viprd: `check`.
 
 mod args;
+mod check;
 mod connection;
 mod json;
 mod reload;
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 
 use args::{Args, Command, Parsed};
 use connection::{Connection, Failure};
-use viprd::control::Record;
+use viprd::control::{Record, Request};
 
 /// Wrong arguments (`sysexits.h`, `EX_USAGE`).
 const USAGE: u8 = 64;
@@ -31,9 +33,9 @@ fn main() -> ExitCode {
         }
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = run(&args, &mut out).and_then(|()| Ok(out.flush()?));
+    let done = run(&args, &mut out).and_then(|code| Ok(out.flush().map(|()| code)?));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(Failure::ReaderLeft) => ExitCode::SUCCESS, // `viprctl status | head`
         Err(failure) => {
             if let (true, Failure::Refused(error)) = (args.json, &failure) {
@@ -46,8 +48,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// Does what was asked for; gives the exit code.
+fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
+    match (&args.command, args.command.request()) {
+        (Command::Check(check), _) => check::check(out, check, args.json, colours()),
+        (_, Some(request)) => ask(args, &request, out).map(|()| 0),
+        (_, None) => Ok(0),
+    }
+}
+
 /// Asks, and writes the answer as it comes.
-fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+fn ask(args: &Args, request: &Request, out: &mut impl Write) -> Result<(), Failure> {
     if let (Command::Version(_), false) = (&args.command, args.json) {
         // Before asking: this much is true even if nobody answers.
         writeln!(out, "viprctl {}", env!("CARGO_PKG_VERSION"))?;
@@ -56,7 +67,7 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     if let Command::Reload(_) = &args.command {
         connection.wait_longer()?;
     }
-    let answer = connection.ask(&args.command.request())?;
+    let answer = connection.ask(request)?;
     match (&args.command, args.json) {
         (Command::Status(_) | Command::Latency(_), true) => json::array(out, answer),
         (Command::Stats(stats), true) if stats.name.is_none() => json::stats(out, answer),
@@ -69,6 +80,8 @@ fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         (Command::Stats(stats), false) => text::stats(out, answer, stats.name.is_some()),
         (Command::Latency(_), false) => text::latency(out, answer),
         (Command::Version(_), false) => text::version(out, answer),
+        // It asks nothing.
+        (Command::Check(_), false) => Ok(()),
     }
 }
 

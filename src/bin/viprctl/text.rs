@@ -226,7 +226,15 @@ fn write_show(out: &mut impl Write, router: &ShowRecord) -> Result<(), Failure> 
         line("Next", format!("{will} in {}", human(seconds)))?;
     }
     line("Interface", clean(&status.interface))?;
-    line("Virtual router", format!("{}, VRRP version {}", status.vrid, status.version))?;
+    let (vrid, version, ip) = (status.vrid, status.version, status.ip_version);
+    line("Virtual router", format!("{vrid}, VRRP version {version} over IPv{ip}"))?;
+    if let Some(source) = router.source {
+        line("Source", source.to_string())?;
+    }
+    if !router.unicast_peers.is_empty() {
+        let peers: Vec<String> = router.unicast_peers.iter().map(ToString::to_string).collect();
+        line("Unicast peers", peers.join(", "))?;
+    }
     let owner = if router.owner { ", owner of the addresses" } else { "" };
     line(
         "Priority",
@@ -258,7 +266,7 @@ fn write_show(out: &mut impl Write, router: &ShowRecord) -> Result<(), Failure> 
     }
     let garp = &router.garp;
     line(
-        "Gratuitous ARPs",
+        if status.ip_version == 6 { "Neighbour adverts" } else { "Gratuitous ARPs" },
         format!("{}, {}", set(garp.repeat, garp.delay_seconds), refresh(router)),
     )?;
     line("  to a rival", set(garp.lower_priority_repeat, garp.lower_priority_delay_seconds))?;

@@ -34,7 +34,6 @@ pub(super) fn check<'m>(
     }
     check.strict_in_general(globals, &routers);
     check.global_settings(globals);
-    check.ipv6(&routers);
     check.static_lines(model);
     check.names(model, globals, &routers, options);
     check.delays(model, &routers);

@@ -8,6 +8,7 @@ use crate::config::diagnostic::{Code, Diagnostic, codes};
 use crate::config::facts::{Facts, addresses, ip_of};
 use crate::config::keywords::instance::{self, authentication};
 use crate::config::keywords::{Key, global, tracking};
+use crate::config::lower::vmac::given_mac;
 use crate::config::model::{Datum, Section};
 use crate::wire::Version;
 
@@ -295,6 +296,18 @@ impl Check<'_> {
             .help("add a line `vmac_xmit_base`");
             self.tell(finding);
         }
+        let vrid = router.vrid.unwrap_or_default();
+        for item in section.get(instance::USE_VMAC).map_or(&[][..], |setting| setting.items()) {
+            let Datum::Mac(mac) = &item.datum else { continue };
+            if given_mac(mac, router.is_v6, vrid).is_some() {
+                continue;
+            }
+            let message = "`use_vmac` can't use this MAC address";
+            let finding = Diagnostic::new(codes::NOT_A_VMAC, item.span, message)
+                .label("the virtual MAC of its virtual_router_id is used")
+                .help("those of the RFC (00:00:5e:00:01 and 00:00:5e:00:02) and multicast ones are not to be given");
+            self.tell(finding);
+        }
         if let Some(setting) = section.get(instance::MCAST_DST_IP) {
             self.multicast(setting.key, section);
         }
@@ -307,18 +320,6 @@ impl Check<'_> {
                 self.tell(finding.label("ignored").help("remove one of the two lines"));
             }
         }
-    }
-
-    /// Virtual routers of IPv6: read, kept and checked, told once.
-    pub(super) fn ipv6(&mut self, routers: &[Facts<'_>]) {
-        let Some(router) = routers.iter().find(|router| router.is_v6) else { return };
-        let place = router.addresses().next().map(|(entry, _)| entry.subject_span());
-        let message = format!(
-            "virtual routers of IPv6, such as `{}`, are left out: only IPv4 is spoken yet",
-            router.name()
-        );
-        let span = place.unwrap_or_else(|| name_span(router.section));
-        self.tell(Diagnostic::new(codes::NOT_YET, span, message));
     }
 
     /// What stands for the whole daemon.

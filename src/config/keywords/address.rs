@@ -19,7 +19,7 @@ keywords! {
         "Nobody minds if somebody else removes the address.";
     TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", NotYet,
         "The track_group whose virtual routers fail if this static address is gone for good.";
-    USE_VMAC "use_vmac": FLAG, "", NotYet,
+    USE_VMAC "use_vmac": FLAG, "", Works,
         "Gives an address on another interface the virtual router's MAC address too.";
     PREFERRED_LFT "preferred_lft": Shape::Args(&[arg(Kind::Lifetime, "SECONDS|forever")]), "0 for /128, else forever", NotYet,
         "How long an IPv6 address may be chosen as a source.";

@@ -84,9 +84,9 @@ keywords! {
         "The interface of addresses and virtual routers that name none.";
     DISABLE_LOCAL_IGMP "disable_local_igmp": FLAG, "", NotYet,
         "Stops the kernel from sending IGMP reports for groups of the local link.";
-    VMAC_PREFIX "vmac_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "vrrp", NotYet,
+    VMAC_PREFIX "vmac_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "vrrp", Works,
         "What the names of interfaces made for use_vmac begin with.";
-    VMAC_ADDR_PREFIX "vmac_addr_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "as vmac_prefix", NotYet,
+    VMAC_ADDR_PREFIX "vmac_addr_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "as vmac_prefix", Works,
         "The same, for interfaces made for addresses.";
     // Protocol.
     VRRP_VERSION "vrrp_version": Shape::Args(&[arg(Kind::Int(2, 3, ""), "2|3")]), "2", Works,
@@ -99,7 +99,7 @@ keywords! {
         "Allows nothing that the VRRP RFCs don't have.";
     VRRP_SKIP_CHECK_ADV_ADDR "vrrp_skip_check_adv_addr": FLAG, "", NotYet,
         "Compares the addresses of an advert with the own ones only when the master changes.";
-    VRRP_CHECK_UNICAST_SRC "vrrp_check_unicast_src": FLAG, "", NotYet,
+    VRRP_CHECK_UNICAST_SRC "vrrp_check_unicast_src": FLAG, "", Works,
         "Drops unicast adverts that don't come from a configured peer.";
     VRRP_LOWER_PRIO_NO_ADVERT "vrrp_lower_prio_no_advert": SWITCH, "off", NotYet,
         "A master doesn't answer adverts of lower priority.";
@@ -135,17 +135,17 @@ keywords! {
     VRRP_GARP_EXTRA_IF "vrrp_garp_extra_if" or "vrrp_vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "0", NotYet,
         "How often gratuitous ARPs are sent on other interfaces that have addresses: those made for use_vmac, or all.";
     // Firewall.
-    VRRP_IPTABLES "vrrp_iptables": Shape::Args(&[maybe(Kind::Word, "IN"), maybe(Kind::Word, "OUT")]), "INPUT OUTPUT", NotYet,
+    VRRP_IPTABLES "vrrp_iptables": Shape::Args(&[maybe(Kind::Word, "IN"), maybe(Kind::Word, "OUT")]), "INPUT OUTPUT", Moot("nftables does that"),
         "Uses iptables for no_accept, in these chains.";
-    VRRP_IPSETS "vrrp_ipsets": Shape::Args(&[many(Kind::Word, "NAME")]), "keepalived…", NotYet,
+    VRRP_IPSETS "vrrp_ipsets": Shape::Args(&[many(Kind::Word, "NAME")]), "keepalived…", Moot("nftables does that"),
         "The names of ipsets to use with iptables.";
-    NFTABLES "nftables": Shape::Args(&[maybe(Kind::Word, "TABLE")]), "keepalived", NotYet,
-        "Uses nftables for no_accept, in this table.";
-    NFTABLES_PRIORITY "nftables_priority": Shape::Args(&[arg(Kind::Int(-2_147_483_648, 2_147_483_647, ""), "PRIORITY")]), "-1", NotYet,
+    NFTABLES "nftables": Shape::Args(&[maybe(Kind::Word, "TABLE")]), "viprd", Works,
+        "The nftables table that drops traffic for addresses with no_accept.";
+    NFTABLES_PRIORITY "nftables_priority": Shape::Args(&[arg(Kind::Int(-2_147_483_648, 2_147_483_647, ""), "PRIORITY")]), "-1", Works,
         "The priority of the chains in that table.";
-    NFTABLES_COUNTERS "nftables_counters": FLAG, "", NotYet,
+    NFTABLES_COUNTERS "nftables_counters": FLAG, "", Works,
         "Counts what the rules in that table match.";
-    NFTABLES_IFINDEX "nftables_ifindex": FLAG, "", NotYet,
+    NFTABLES_IFINDEX "nftables_ifindex": FLAG, "", Moot("no rule of that table names an interface"),
         "Matches interfaces by index, not by name.";
     NFTABLES_IPVS "nftables_ipvs": Shape::Anything, "", OutOfScope,
         "A table for IPVS.";

@@ -80,9 +80,9 @@ pub mod peer {
     const TTL: Shape = Shape::Args(&[arg(Kind::Int(0, 255, ""), "TTL")]);
     keywords! {
         TABLE of UnicastPeer;
-        MIN_TTL "min_ttl": TTL, "0", NotYet,
-            "The least TTL or hop limit that an advert of this peer may arrive with.";
-        MAX_TTL "max_ttl": TTL, "255", NotYet,
-            "The greatest TTL or hop limit that an advert of this peer may arrive with.";
+        MIN_TTL "min_ttl": TTL, "0", Works,
+            "The least TTL or hop limit that an advert of this peer may arrive with; then all others are dropped, as by check_unicast_src.";
+        MAX_TTL "max_ttl": TTL, "255", Works,
+            "The greatest TTL or hop limit that an advert of this peer may arrive with; then all others are dropped, as by check_unicast_src.";
     }
 }

@@ -40,17 +40,17 @@ keywords! {
         "A password or signature in VRRPv2 adverts, which RFC 3768 took out of the protocol.";
     AUTH_HMAC "auth_hmac": Shape::Block(Place::Hmac, Unnamed), "", NotYet,
         "Keys that sign adverts with HMAC-SHA256.";
-    UNICAST_PEER "unicast_peer": Shape::Lines(Place::UnicastPeer), "", NotYet,
-        "The other routers: adverts go to each of them, not to the multicast group.";
-    UNICAST_SRC_IP "unicast_src_ip": ADDRESS, "the first address of the interface", NotYet,
+    UNICAST_PEER "unicast_peer": Shape::Lines(Place::UnicastPeer), "", Works,
+        "The other routers: adverts go to each of them, not to the multicast group; its own address among them is passed over.";
+    UNICAST_SRC_IP "unicast_src_ip": ADDRESS, "the first address of the interface; over IPv6 the link-local one", Works,
         "The source address of its unicast adverts.";
-    MCAST_SRC_IP "mcast_src_ip": ADDRESS, "the first address of the interface", NotYet,
+    MCAST_SRC_IP "mcast_src_ip": ADDRESS, "the first address of the interface; over IPv6 the link-local one", Works,
         "The source address of its multicast adverts; of the two, the one given last holds for both.";
-    UNICAST_TTL "unicast_ttl": Shape::Args(&[arg(Kind::Int(0, 255, ""), "TTL")]), "255", NotYet,
+    UNICAST_TTL "unicast_ttl": Shape::Args(&[arg(Kind::Int(0, 255, ""), "TTL")]), "255", Works,
         "The TTL or hop limit of unicast adverts.";
-    UNICAST_FAULT_NO_PEER "unicast_fault_no_peer": FLAG, "", NotYet,
+    UNICAST_FAULT_NO_PEER "unicast_fault_no_peer": FLAG, "", Works,
         "Without peers it is in FAULT, instead of using multicast.";
-    CHECK_UNICAST_SRC "check_unicast_src": FLAG, "as vrrp_check_unicast_src", NotYet,
+    CHECK_UNICAST_SRC "check_unicast_src": FLAG, "as vrrp_check_unicast_src", Works,
         "Drops unicast adverts that don't come from a configured peer.";
     OLD_UNICAST_CHECKSUM "old_unicast_checksum": Shape::Args(&[maybe(Kind::Choice(&["never"]), "never")]), "", Moot("both forms of the checksum are accepted"),
         "Sends the checksum of keepalived before 1.3.6.";
@@ -58,18 +58,18 @@ keywords! {
         "The multicast group that its adverts go to.";
     TRACK_SRC_IP "track_src_ip": FLAG, "", NotYet,
         "It is in FAULT while its source address doesn't exist.";
-    NATIVE_IPV6 "native_ipv6": FLAG, "", NotYet,
+    NATIVE_IPV6 "native_ipv6": FLAG, "", Works,
         "It is a virtual router of IPv6 even if no address says so.";
     // Interfaces of its own.
     USE_VMAC "use_vmac": Shape::Args(&[
             maybe(Kind::VmacName, "NAME"), maybe(Kind::Mac, "MAC"),
             maybe(Kind::Choice(&["netlink_notify_msg"]), "netlink_notify_msg"),
             maybe(Kind::Keyed("group"), "group GROUP"),
-        ]), "", NotYet,
-        "Gives its addresses the virtual router's MAC address, on an interface made for it.";
-    VMAC_XMIT_BASE "vmac_xmit_base": FLAG, "", NotYet,
-        "With use_vmac, adverts use the interface below.";
-    USE_VMAC_ADDR "use_vmac_addr": FLAG, "", NotYet,
+        ]), "", Works,
+        "Gives its addresses the virtual router's MAC address, on an interface made for it; adverts have that address as source, too.";
+    VMAC_XMIT_BASE "vmac_xmit_base": FLAG, "", Works,
+        "With use_vmac, adverts keep the MAC address of the interface below.";
+    USE_VMAC_ADDR "use_vmac_addr": FLAG, "", Works,
         "Also gives such interfaces to addresses on other interfaces.";
     USE_IPVLAN "use_ipvlan": Shape::Args(&[
             maybe(Kind::VmacName, "NAME"), maybe(Kind::Prefix, "ADDRESS[/LENGTH]"),
@@ -102,7 +102,7 @@ keywords! {
         "How long it waits before it displaces a master of lower priority.";
     ACCEPT "accept": FLAG, "", Works,
         "It takes traffic for its addresses even if it doesn't own them, which is the default.";
-    NO_ACCEPT "no_accept": FLAG, "", NotYet,
+    NO_ACCEPT "no_accept": FLAG, "", Works,
         "It drops traffic for its addresses unless it owns them.";
     STRICT_MODE "strict_mode": SWITCH, "as vrrp_strict", NotYet,
         "Allows nothing that the VRRP RFCs don't have.";

@@ -10,8 +10,12 @@ use std::io;
 use std::mem::{self, size_of};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-pub use self::ip::{Memberships, raw_ipv4_receiver, raw_ipv4_sender};
-pub use self::netlink::{RouteGroup, netlink_command, netlink_monitor};
+pub use self::ip::{
+    Memberships, raw_ipv4_receiver, raw_ipv4_sender, raw_ipv6_receiver, raw_ipv6_sender,
+};
+pub use self::netlink::{
+    RouteGroup, netlink_command, netlink_monitor, netlink_netfilter, netlink_once,
+};
 pub use self::packet::packet_sender;
 pub use self::unix::{ControlSocket, SyslogSocket};
 
@@ -50,7 +54,7 @@ fn set<T: Copy>(
 
 /// Asks for `bytes` of receive buffer: beyond `net.core.rmem_max` with the privilege for it
 /// (`SO_RCVBUFFORCE`, `CAP_NET_ADMIN`), else what that allows (`SO_RCVBUF`; `socket(7)`).
-fn set_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
+pub(super) fn set_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
     set_buffer(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, bytes)
 }
 

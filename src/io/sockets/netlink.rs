@@ -1,9 +1,11 @@
-//! The two route sockets (`netlink(7)`, `rtnetlink(7)`): one is told of changes, one commands.
+//! Netlink sockets (`netlink(7)`, `rtnetlink(7)`): one is told of changes, one commands, one speaks
+//! to netfilter.
 
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
-use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use netlink_sys::Socket;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
 use super::set_receive_buffer;
 
@@ -47,6 +49,39 @@ pub fn netlink_monitor(groups: &[RouteGroup], receive_buffer: usize) -> io::Resu
 /// Those of `socket(2)`, `bind(2)` and `setsockopt(2)`.
 pub fn netlink_command(receive_buffer: usize) -> io::Result<OwnedFd> {
     finish(open()?, receive_buffer)
+}
+
+/// Sends one route request that asks for an answer, and waits for that: for a thread that has
+/// nothing else to do.
+///
+/// # Errors
+/// Those of `socket(2)` and `send(2)`; the kernel's refusal (`EPROTO` for an answer that is none).
+pub fn netlink_once(request: &[u8]) -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    let _ = socket.set_cap_ack(true);
+    socket.send(request, 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    // `struct nlmsghdr`, then the error as a negative number.
+    let Some(error) = answer.get(16..).and_then(<[u8]>::first_chunk) else {
+        return Err(io::Error::from_raw_os_error(libc::EPROTO));
+    };
+    match i32::from_ne_bytes(*error) {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error.saturating_abs())),
+    }
+}
+
+/// A socket for requests to netfilter. What it owns there goes when it is closed.
+///
+/// # Errors
+/// `EPROTONOSUPPORT` from a kernel without netfilter; those of `bind(2)` and `setsockopt(2)`.
+pub fn netlink_netfilter(receive_buffer: usize) -> io::Result<OwnedFd> {
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.set_non_blocking(true)?;
+    socket.bind_auto()?;
+    let _ = socket.set_cap_ack(true);
+    finish(socket, receive_buffer)
 }
 
 fn open() -> io::Result<Socket> {

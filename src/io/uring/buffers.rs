@@ -14,6 +14,7 @@ use io_uring::types::{BufRingEntry, RecvMsgOut};
 
 use super::ring::with_cause;
 use crate::base::IfIndex;
+use crate::io::Ipv6Envelope;
 use crate::io::memory::Mapping;
 use crate::io::message::{self, CONTROL_LEN, NAME_LEN};
 
@@ -47,6 +48,10 @@ pub(super) struct Datagram {
     len: usize,
     /// The interface it came in by, if it says.
     pub(super) ifindex: Option<IfIndex>,
+    /// When the kernel received it, in nanoseconds of the wall clock, if it says.
+    pub(super) received_at: Option<u64>,
+    /// What its IPv6 header said, if the socket tells.
+    pub(super) envelope: Option<Ipv6Envelope>,
     /// Whether it has been cut.
     pub(super) truncated: bool,
     /// Whether it came from a netlink socket that is not the kernel's.
@@ -142,10 +147,13 @@ impl Buffers {
     /// not even the header.
     pub(super) fn datagram(&self, buffer: u16, len: usize) -> Option<Datagram> {
         let out = RecvMsgOut::parse(self.slice(buffer, 0, len)?, &self.template).ok()?;
+        let (ifindex, envelope) = message::arrival(out.name_data(), out.control_data());
         Some(Datagram {
             buffer,
             len: out.payload_data().len(),
-            ifindex: message::ifindex(out.control_data()),
+            ifindex,
+            envelope,
+            received_at: message::received_at(out.control_data()),
             truncated: out.is_payload_truncated(),
             from_netlink_peer: message::is_netlink_peer(out.name_data()),
         })

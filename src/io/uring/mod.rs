@@ -8,7 +8,7 @@ mod slots;
 use std::collections::VecDeque;
 use std::io;
 use std::mem::size_of;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use self::ring::Ring;
 use self::slots::{Refused, Slots};
 use super::{
     Completion, Event, FAILURES_KEPT, Io, IoCounters, NETLINK_LEN, PACKET_LEN, Pool, Token,
-    sockaddr_in, sockaddr_ll,
+    sockaddr_in, sockaddr_in6, sockaddr_ll,
 };
 use crate::base::{IfIndex, Instant, Span};
 
@@ -438,6 +438,10 @@ impl Io for Uring {
         self.queue(token, fd, packet, sockaddr_in(to));
     }
 
+    fn send_ipv6(&mut self, token: Token, fd: RawFd, to: Ipv6Addr, link: IfIndex, packet: &[u8]) {
+        self.queue(token, fd, packet, sockaddr_in6(to, link));
+    }
+
     fn send(&mut self, token: Token, fd: RawFd, bytes: &[u8]) {
         self.queue(token, fd, bytes, ());
     }
@@ -452,6 +456,10 @@ impl Io for Uring {
         self.free_slots();
         self.counters.completions_overflown += u64::from(self.ring.overflown());
         result
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.ring.queued() > 0
     }
 
     fn has_more(&mut self) -> bool {
@@ -469,9 +477,9 @@ impl Io for Uring {
                 (token, Event::SendFailed(io::Error::from_raw_os_error(errno)))
             }
             Step::Datagram(token, pool, datagram) => {
-                let Datagram { ifindex, truncated, .. } = datagram;
+                let Datagram { ifindex, envelope, received_at, truncated, .. } = datagram;
                 let bytes = self.buffers(pool).bytes(&datagram);
-                (token, Event::Datagram { bytes, ifindex, truncated })
+                (token, Event::Datagram { bytes, ifindex, envelope, received_at, truncated })
             }
         };
         Some(Completion { token, event })

@@ -22,8 +22,10 @@ const ADDRESS_LEN: usize = 32;
 const _: () = assert!(
     size_of::<libc::sockaddr_ll>() <= ADDRESS_LEN
         && size_of::<libc::sockaddr_in>() <= ADDRESS_LEN
+        && size_of::<libc::sockaddr_in6>() <= ADDRESS_LEN
         && align_of::<libc::sockaddr_ll>() <= ADDRESS_LEN
         && align_of::<libc::sockaddr_in>() <= ADDRESS_LEN
+        && align_of::<libc::sockaddr_in6>() <= ADDRESS_LEN
         && SMALL.stride().is_multiple_of(ADDRESS_LEN)
         && LARGE.stride().is_multiple_of(ADDRESS_LEN)
 );

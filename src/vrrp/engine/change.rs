@@ -86,7 +86,7 @@ impl Engine {
         let details = &mut self.details[id.index()];
         details.removed = true;
         let params = &details.params;
-        self.links.release(params.link, params.vrid, id);
+        self.links.release(params, id);
         self.links.let_go(params.link, id);
         for &link in details.others.iter().chain(&details.watched) {
             self.links.let_go(link, id);

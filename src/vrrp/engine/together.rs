@@ -91,7 +91,10 @@ impl Engine {
         let details = &self.details[id.index()];
         let params = &details.params;
         let tracking = &params.tracking;
-        let link_fault = self.links.fault(params.link, &details.others, !tracking.ignore_own_link);
+        let link_fault = self.links.fault(params, &details.others);
+        if tracking.tracks.is_empty() {
+            return (link_fault, params.priority);
+        }
         let (tracked, moved) = tracking.verdict(|what| self.standing(what));
         (link_fault.or(tracked), effective_priority(params.priority, moved))
     }

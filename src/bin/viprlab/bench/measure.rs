@@ -54,7 +54,7 @@ const fn more(name: &'static str, unit: &'static str) -> Measure {
     Measure { name, unit, better: Better::More }
 }
 
-const fn told(name: &'static str, unit: &'static str) -> Measure {
+pub(crate) const fn told(name: &'static str, unit: &'static str) -> Measure {
     Measure { name, unit, better: Better::Told }
 }
 
@@ -103,6 +103,21 @@ pub(crate) const NOT_TAKEN: Measure = less("routers not taken over", "");
 pub(crate) const OTHERS_P99: Measure = less("other routers' interval error meanwhile p99", "ms");
 pub(crate) const OTHERS_MAX: Measure = less("other routers' interval error meanwhile max", "ms");
 pub(crate) const OTHERS_CHANGED: Measure = less("other routers that changed state", "");
+
+pub(crate) const RELOAD_TIME: Measure = less("SIGHUP → one router's address changed", "ms");
+pub(crate) const RELOAD_TIME_MAX: Measure =
+    less("SIGHUP → one router's address changed, max", "ms");
+pub(crate) const RELOAD_GAP: Measure =
+    less("longest gap between another router's adverts, beyond its interval", "ms");
+pub(crate) const RELOAD_BEFORE: Measure = told("the same without a reload", "ms");
+pub(crate) const RELOAD_LOST: Measure = less("addresses of others that moved", "");
+pub(crate) const RELOAD_MEMORY: Measure = less("memory of A after the reloads (RSS)", "MB");
+pub(crate) const RELOAD_MEMORY_ALL: Measure =
+    less("memory of A after the reloads, all processes (PSS)", "MB");
+
+pub(crate) const CONFIG_TIME: Measure = less("-t of the file", "ms");
+pub(crate) const CONFIG_CPU: Measure = less("-t of the file: processor time", "ms");
+pub(crate) const CONFIG_MEMORY: Measure = less("-t of the file: most memory (RSS)", "MB");
 
 pub(crate) const CAPACITY: Measure = more("most routers", "");
 pub(crate) const CAPACITY_A: Measure = told("A: CPU there", "%");

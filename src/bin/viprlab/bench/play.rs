@@ -15,6 +15,7 @@ use super::measure::{
     Histogram, ON_TIME, PSS_A, RECEIVED_CPU, RSS_A, RSS_B, SENT_CPU, SOFT_CPU, Sheet, UNHEARD_CPU,
 };
 use super::process::{Processes, now_ns, soft_interrupts_ns, stay_on};
+use super::reload;
 use super::scene::{AWAY_PRIORITY, HOME_PRIORITY, Scene, Side, TRACKED};
 use super::takeover::Takeover;
 use super::tap::{Kind, Seen, Tap};
@@ -48,6 +49,8 @@ pub(crate) enum Step {
     Interval(f64),
     /// End B, then count for so many seconds what A spends.
     Unheard(f64),
+    /// Let A reload a configuration that differs in one router, some times.
+    Reload,
     /// Make A fail, as a mass.
     Fail(Event),
     /// Make A fail, as a single router.
@@ -95,7 +98,6 @@ struct Stage<'a> {
     on_a: AddressWatch,
     on_b: AddressWatch,
     calm_at: Instant,
-    #[expect(dead_code, reason = "held: its drop removes the files")]
     directory: RunDir,
     topology: Topology,
     ids: [HostId; 2],
@@ -274,6 +276,11 @@ impl<'a> Stage<'a> {
                 say("counting while nobody listens");
                 self.unheard(seconds, &mut outcome.sheet)?;
             }
+            Step::Reload => {
+                self.calm(say)?;
+                say("reloading");
+                self.reload(outcome)?;
+            }
             Step::Fail(event) => {
                 say("a mass failover");
                 self.fail(event, false, outcome)?;
@@ -336,6 +343,40 @@ impl<'a> Stage<'a> {
         let intervals = Intervals::of(self.scene, &frames, |_| true, (first, u64::MAX));
         intervals.put(&mut outcome.sheet);
         outcome.histogram = Some(intervals.histogram());
+        Ok(())
+    }
+
+    fn reload(&mut self, outcome: &mut Outcome) -> Result<(), Halt> {
+        let interval = self.scene.main().interval_ns() as f64 / 1e9;
+        let before = self.processes_a.memory();
+        let tap = Tap::start(self.host(Side::B), self.scene.links(), Kind::Adverts)?;
+        self.pass(interval * 2.25)?;
+        let mut reloads = Vec::new();
+        for number in 0..reload::TIMES {
+            let file = self.directory.file("a.conf");
+            std::fs::write(file, reload::configuration(self.scene, number))?;
+            let count = self.on_a.count();
+            let signal = now_ns();
+            // SIGHUP to the process that was started, as every supervisor does.
+            nix::sys::signal::kill(self.a.pid(), nix::sys::signal::Signal::SIGHUP)
+                .map_err(io::Error::from)?;
+            let done = wait_for("the address to change", Duration::from_secs(20), || {
+                self.a.alive()?;
+                Ok(reload::done(self.scene, number, &self.on_a.since(count)))
+            });
+            match done {
+                Err(stop @ Stop::Signal(_)) => return Err(stop.into()),
+                Err(Stop::Trouble(what)) => outcome.doubts.push(what),
+                Ok(_) => {}
+            }
+            // Each router has spoken at least once after it.
+            self.pass(interval * 1.5)?;
+            reloads.push(reload::Seen { signal, changes: self.on_a.since(count) });
+        }
+        let frames = self.frames(tap, outcome);
+        self.processes_a = Processes::of(self.a.pid());
+        let memory = (before, self.processes_a.memory());
+        reload::put(self.scene, &reloads, &frames, memory, &mut outcome.sheet);
         Ok(())
     }
 

@@ -256,8 +256,8 @@ The machine is shared and virtual: differences below 15 % mean nothing, and only
 run do.
 
 In *most routers*, viprd keeps up if at least 99.9 % of the adverts that are due leave; keepalived is \
-granted 98 %, since it counts each interval from the moment it got to it and so loses up to 1.6 % even \
-when idle. No address may move in either.
+granted 95 %, since it counts each interval from the moment it got to it and so loses 2 to 4 % even \
+when half of the processor is idle. No address may move in either.
 
 FRR is not measured. Its vrrpd can't do the same work: it wants a macvlan for each router on both hosts, \
 and the kernel then clones each advert for each of them. Where it was tried (8.4.4, VRRPv3, 1 s) the \
@@ -325,7 +325,7 @@ pub(crate) fn tells(figure: &Figure) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::jobs::{Effort, all};
+    use crate::bench::jobs::{Effort, Job, all};
     use crate::bench::measure::{DRIFT, SENT_CPU};
 
     #[test]
@@ -347,8 +347,11 @@ mod tests {
 
     #[test]
     fn promises_are_judged() {
-        let jobs = all(Effort::Quick);
-        let mut section = Section::of(&jobs[0]);
+        let job = Job {
+            goals: vec![(SENT_CPU, Goal::Times(4.0)), (DRIFT, Goal::AtMost(1.0))],
+            ..all(Effort::Quick).remove(0)
+        };
+        let mut section = Section::of(&job);
         let sheet = |cpu, drift| vec![(SENT_CPU, cpu), (DRIFT, drift)];
         let outcome = |cpu, drift| Outcome { sheet: sheet(cpu, drift), ..Outcome::default() };
         section.add(Program::Viprd, outcome(5.0, -3.0));

@@ -47,6 +47,8 @@ pub(crate) struct Group {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scene {
     groups: Vec<Group>,
+    /// Whether the daemons run in the real-time class, and viprd is awake before each deadline.
+    urgent: bool,
 }
 
 /// One virtual router. Its number in the scene decides everything else.
@@ -108,12 +110,19 @@ impl Group {
 impl Scene {
     /// A scene of one group.
     pub(crate) fn of(group: Group) -> Self {
-        Scene { groups: vec![group] }
+        Scene { groups: vec![group], urgent: false }
     }
 
     /// The same with more routers, on links of their own.
     pub(crate) fn with(mut self, group: Group) -> Self {
         self.groups.push(group);
+        self
+    }
+
+    /// The same in the real-time class. viprd is also told to be awake before each deadline, for
+    /// which keepalived has no keyword.
+    pub(crate) fn urgently(mut self) -> Self {
+        self.urgent = true;
         self
     }
 
@@ -172,6 +181,9 @@ impl Scene {
     /// The configuration file of `side`, in keepalived's language.
     pub(crate) fn config(&self, side: Side) -> String {
         let mut text = String::new();
+        if self.urgent {
+            text.push_str("global_defs {\n    vrrp_rt_priority 50\n    viprd_spin_us 200\n}\n\n");
+        }
         for (number, router) in self.routers().iter().enumerate() {
             let group = &self.groups[router.group];
             let (state, priority) = match group.home == side {
