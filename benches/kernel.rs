@@ -98,10 +98,13 @@ fn answer(host: &mut Host, buffer: &mut [u8]) -> u32 {
     while let Some(request) = host.next_request(buffer) {
         for header in headers(&buffer[..request.len]) {
             let flags = u16::from_ne_bytes([header[6], header[7]]);
+            // `RTM_GET…`, of which every fourth is one.
+            let dumps = header[4] % 4 == 2;
             match request.to {
-                Socket::Monitor => {
-                    host.on_monitor(&bytes(link(), seq(header)));
-                    host.on_monitor(&ending(seq(header), None));
+                Socket::Monitor => host.on_monitor(&ending(seq(header), Some(header))),
+                Socket::Command if dumps => {
+                    host.on_command(&bytes(link(), seq(header)));
+                    host.on_command(&ending(seq(header), None));
                 }
                 Socket::Command if flags & ACK != 0 => {
                     host.on_command(&ending(seq(header), Some(header)));
