@@ -10,10 +10,10 @@ use super::facts::{Facts, ip_of};
 use super::keywords::{Key, address as addr, global, group::peer, instance, root};
 use super::model::{Datum, Entry, Section};
 use super::track::Trackers;
-use super::{Configuration, notify, settings};
+use super::{Configuration, conduct, notify, settings};
 use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
 use crate::vrrp::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
-use crate::wire::{ChecksumForm, Version};
+use crate::wire::Version;
 use vmac::{Vmac, Vmacs};
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
@@ -47,6 +47,12 @@ impl<'m> Lowering<'m> {
     fn router(&mut self, router: &Facts<'m>) -> Option<RouterParams> {
         let link = self.links.intern(router.interface?);
         let section = router.section;
+        let (conduct, checksum_form) = conduct::conduct(router);
+        let mut garp = self.garp(section);
+        if router.strict {
+            // No RFC has gratuitous ARPs against a rival.
+            garp.lower_priority_repeat = 0;
+        }
         let mut vmac = Vmac::of(router, link, router.vrid?);
         // Also without an address: the virtual MAC is ours to answer for.
         self.home(&mut vmac, link, None);
@@ -57,14 +63,15 @@ impl<'m> Lowering<'m> {
             vrid: Vrid::new(router.vrid?)?,
             version: router.version,
             transport: transport(router),
-            checksum_form: self.checksum_form(section),
+            checksum_form,
             priority: router.priority,
             interval: router.interval().1,
             preempt: preempt(router),
             tracked_links,
             tracking,
             addresses: self.addresses(router, link, &mut vmac),
-            garp: self.garp(section),
+            garp,
+            conduct,
             source_mac: vmac.source(),
             macvlans: vmac.macvlans(),
             accept: accepts(router),
@@ -143,17 +150,6 @@ impl<'m> Lowering<'m> {
         })
     }
 
-    /// What v3's checksum over IPv4 covers: with the pseudo-header unless `v3_checksum_as_v2` says
-    /// otherwise. That is keepalived's default, and keepalived 2.2 takes no other form: of two of
-    /// them one may be replaced by us, and they must go on understanding each other.
-    fn checksum_form(&self, section: &Section) -> ChecksumForm {
-        let own = section.bool(instance::V3_CHECKSUM_AS_V2);
-        match own.or_else(|| self.globals.bool(global::V3_CHECKSUM_AS_V2)) {
-            Some(true) => ChecksumForm::Message,
-            Some(false) | None => ChecksumForm::PseudoHeader,
-        }
-    }
-
     fn garp(&self, section: &Section) -> GarpParams {
         let globals = self.globals;
         let count = |own: Key, common: Key| {
@@ -217,7 +213,7 @@ fn transport(router: &Facts<'_>) -> Transport {
     let sources = [instance::UNICAST_SRC_IP, instance::MCAST_SRC_IP];
     let given = section.settings.iter().rev().find(|setting| sources.contains(&setting.key));
     let source = given.and_then(|setting| section.ip(setting.key));
-    let fault_without = section.is_set(instance::UNICAST_FAULT_NO_PEER);
+    let fault_without = !router.strict && section.is_set(instance::UNICAST_FAULT_NO_PEER);
     Transport {
         family: if router.is_v6 { Family::Ipv6 } else { Family::Ipv4 },
         source: source.filter(|ip| ip.is_ipv6() == router.is_v6),

@@ -16,6 +16,8 @@ macro_rules! numbered {
 numbered! {
     /// The raw socket that hears VRRP over IPv4.
     VRRP_IPV4,
+    /// The raw socket that hears VRRP behind authentication headers.
+    SIGNED_IPV4,
     /// The netlink socket that watches links and addresses.
     MONITOR,
     /// The netlink socket that requests go out by.

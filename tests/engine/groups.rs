@@ -308,7 +308,7 @@ impl Member {
     }
 
     fn down(&self, now: Instant) -> Option<Instant> {
-        Some(now + active_down_interval(Version::V3, self.priority(), params().interval))
+        Some(now + active_down_interval(Version::V3, self.priority(), params().interval, 3))
     }
 
     fn skew(&self) -> Span {
