@@ -18,6 +18,7 @@ pub mod keywords;
 mod lex;
 mod lower;
 pub mod model;
+mod notify;
 pub mod plan;
 mod print;
 mod read;
@@ -25,6 +26,7 @@ mod render;
 mod settings;
 pub mod source;
 mod suggest;
+mod track;
 mod tree;
 mod value;
 mod ways;
@@ -34,11 +36,14 @@ use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
 pub use host::default_file;
+pub use notify::{Notifications, Notify};
 pub use print::{print, vocabulary};
 pub use settings::{Buffers, Fifo, FileSettings, Firewall, Global, Process, ScriptSettings};
 pub use source::{Files, MemoryFiles, OsFiles};
 
-use crate::base::{LinkNames, VirtualAddress, Way};
+pub use track::{Script, TrackFile, TrackNames, Tracker, TrackerKind};
+
+use crate::base::{LinkId, LinkNames, Span, VirtualAddress, Way};
 use crate::vrrp::RouterParams;
 use keywords::Place;
 use lex::Preprocessor;
@@ -106,6 +111,12 @@ pub struct Configuration {
     pub links: LinkNames,
     /// The virtual routers, in the order of the file.
     pub routers: Vec<RouterParams>,
+    /// Scripts and files that they track.
+    pub trackers: Vec<Tracker>,
+    /// How long interfaces have to be down, and up again, before that counts.
+    pub link_delays: Vec<(LinkId, Span, Span)>,
+    /// What is run when they change.
+    pub notifications: Notifications,
     /// What is on the host all the time.
     pub statics: Statics,
 }

@@ -106,8 +106,6 @@ const TUNNEL_ID: u16 = 1;
 const TUNNEL_DST: u16 = 2;
 const TUNNEL_TTL: u16 = 4;
 const TUNNEL_TOS: u16 = 5;
-/// `NLA_F_NESTED`.
-const NESTED: u16 = 1 << 15;
 
 const CREATE: u16 = libc::NLM_F_CREATE as u16;
 const EXCL: u16 = libc::NLM_F_EXCL as u16;
@@ -267,7 +265,7 @@ fn next_hop(writer: &mut Writer<'_>, family: Family, hop: &NextHop) {
     match &hop.encap {
         None => {}
         Some(Encap::Mpls { labels }) => {
-            let inside = writer.open(libc::RTA_ENCAP | NESTED);
+            let inside = writer.open(libc::RTA_ENCAP);
             let last = labels.len().saturating_sub(1);
             let attribute = writer.open(MPLS_IPTUNNEL_DST);
             for (number, label) in labels.iter().enumerate() {
@@ -280,7 +278,7 @@ fn next_hop(writer: &mut Writer<'_>, family: Family, hop: &NextHop) {
             writer.attribute(libc::RTA_ENCAP_TYPE, &[&LWTUNNEL_ENCAP_MPLS.to_ne_bytes()]);
         }
         Some(Encap::Tunnel { family, id, to, ttl, tos }) => {
-            let inside = writer.open(libc::RTA_ENCAP | NESTED);
+            let inside = writer.open(libc::RTA_ENCAP);
             if let Some(id) = id {
                 writer.attribute(TUNNEL_ID, &[&id.to_be_bytes()]);
             }
