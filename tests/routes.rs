@@ -510,6 +510,69 @@ fn what_is_static_is_there_in_every_state() {
 }
 
 #[test]
+fn a_static_route_that_can_not_be_had_is_a_fault_of_its_track_group() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    site.ip("r", "link add eth1 type veth peer name eth1p");
+    site.ip("r", "link set eth1p up");
+    let configuration = "track_group G {\n  group {\n    VI_1\n  }\n}\nstatic_routes {\n  \
+                         10.40.0.0/16 dev eth1 track_group G\n  10.41.0.0/16 dev eth0\n}\n"
+        .to_owned()
+        + &router(QUICK, "");
+    let viprd = Viprd::start(&site, "r", &configuration);
+    viprd.becomes("FAULT");
+    viprd.logs("refuses to add route 10.40.0.0/16 dev eth1");
+    assert_eq!(destinations(&site, "r"), ["10.41.0.0/16"]);
+    site.ip("r", "link set eth1 up");
+    viprd.becomes("MASTER");
+    assert_eq!(destinations(&site, "r"), ["10.40.0.0/16", "10.41.0.0/16"]);
+    // It is put back at once, so nobody notices.
+    site.ip("r", "route del 10.40.0.0/16");
+    eventually("it is back", || (destinations(&site, "r").len() == 2).then_some(()));
+    assert_eq!(viprd.counters()["master_transitions"], 1);
+    viprd.stop();
+    gone(&site, "r");
+}
+
+#[test]
+fn addresses_have_their_options() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair_with_ipv6();
+    let excluded = "virtual_ipaddress_excluded {\n10.9.3.1 peer 10.9.3.2/30 scope link\n\
+                    10.9.4.1/24 noprefixroute\n2001:db8::1/64 -nodad home mngtmpaddr\n\
+                    2001:db8::2/64 preferred_lft 0\n2001:db8::3 preferred_lft forever\n}\n";
+    let viprd = Viprd::start(&site, "r", &router(QUICK, excluded));
+    viprd.becomes("MASTER");
+    let four = |ip| eventually(ip, || site.address("r", "eth0", ip));
+    let peer = four("10.9.3.1");
+    assert_eq!((&peer["address"], &peer["prefixlen"]), (&"10.9.3.2".into(), &30.into()));
+    assert_eq!(peer["scope"], "link");
+    assert_eq!(four("10.9.4.1")["noprefixroute"], true);
+    let six = |ip| eventually(ip, || site.ipv6_address("r", "eth0", ip));
+    let first = six("2001:db8::1");
+    assert_eq!((&first["home"], &first["mngtmpaddr"]), (&true.into(), &true.into()));
+    assert_eq!(first["nodad"], Value::Null);
+    let second = six("2001:db8::2");
+    assert_eq!((&second["preferred_life_time"], &second["nodad"]), (&0.into(), &true.into()));
+    assert_eq!(six("2001:db8::3")["preferred_life_time"], 4_294_967_295u32);
+    let show = viprd.ask(&["show", "VI_1"]);
+    assert_eq!(show["addresses"].as_array().map(Vec::len), Some(6));
+    assert_eq!(show["addresses"][1]["excluded"], true);
+    // One with another end is known again when somebody removes it.
+    site.ip("r", "address del 10.9.3.1 peer 10.9.3.2/30 dev eth0");
+    viprd.logs("address 10.9.3.1 was removed from eth0 by someone else");
+    eventually("it is back", || site.address("r", "eth0", "10.9.3.1"));
+    assert_eq!(viprd.counters()["master_transitions"], 2);
+    viprd.stop();
+    assert_eq!(site.addresses("r", "eth0").len(), 1);
+    assert_eq!(site.ipv6_addresses("r", "eth0").len(), 1);
+}
+
+#[test]
 fn a_host_without_virtual_routers_has_its_statics() {
     if !able(&[]) {
         return;

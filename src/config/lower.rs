@@ -8,13 +8,15 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::{Facts, ip_of};
 use super::iproute::Names;
+use super::keywords::route::{routes, rules};
 use super::keywords::{Key, address as addr, global, group::peer, instance, root};
 use super::model::{Datum, Entry, Section};
 use super::track::Trackers;
 use super::ways::{FIRST_PREFERENCE, Reading};
-use super::{Configuration, Statics, conduct, notify, settings};
+use super::{Configuration, Static, Statics, conduct, notify, settings};
 use crate::base::{
-    AddressOptions, Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid, Way,
+    AddressOptions, Family, Label, LinkId, LinkNames, Scope, Span, TrackId, VirtualAddress, Vrid,
+    Way, WayKind,
 };
 use crate::vrrp::{Extras, GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 use crate::wire::Version;
@@ -146,10 +148,12 @@ impl<'m> Lowering<'m> {
         let extras = Extras {
             excluded: addresses.len() - listed,
             untracked: untracked.into(),
-            ways: self.ways(
-                router.section.lines(instance::VIRTUAL_ROUTES),
-                router.section.lines(instance::VIRTUAL_RULES),
-            ),
+            ways: {
+                let section = router.section;
+                let routes = section.lines(instance::VIRTUAL_ROUTES);
+                let ways = self.ways(routes, section.lines(instance::VIRTUAL_RULES));
+                ways.into_iter().map(|(way, _)| way).collect()
+            },
         };
         (addresses.into(), extras)
     }
@@ -159,37 +163,60 @@ impl<'m> Lowering<'m> {
         &mut self,
         routes: impl Iterator<Item = &'e Entry>,
         rules: impl Iterator<Item = &'e Entry>,
-    ) -> Box<[Way]> {
+    ) -> Vec<(Way, &'e Entry)> {
         let links = &mut self.links;
         let mut reading = Reading {
             names: self.names,
             link: &mut |name| links.intern(name),
             preferences: &mut self.preferences,
         };
-        let mut ways: Vec<Way> = Vec::new();
-        ways.extend(routes.filter_map(|entry| reading.route(entry).ok()));
-        ways.extend(rules.filter_map(|entry| reading.rule(entry).ok()));
+        let mut ways: Vec<(Way, &Entry)> = Vec::new();
+        ways.extend(routes.filter_map(|entry| Some((reading.route(entry).ok()?, entry))));
+        ways.extend(rules.filter_map(|entry| Some((reading.rule(entry).ok()?, entry))));
         let mut seen = HashSet::new();
-        let again: Vec<bool> = ways.iter().map(|way| !seen.insert(&way.what)).collect();
+        let again: Vec<bool> = ways.iter().map(|(way, _)| !seen.insert(&way.what)).collect();
         let mut again = again.into_iter();
         ways.retain(|_| again.next() == Some(false));
-        ways.into()
+        ways
     }
 
     /// What is there all the time.
-    fn statics(&mut self, model: &Section) -> Statics {
+    fn statics(&mut self, model: &'m Section) -> Statics {
         let default = self.globals.text(global::DEFAULT_INTERFACE);
         let mut addresses: Vec<VirtualAddress> = Vec::new();
+        let mut groups = Vec::new();
         for entry in model.lines(root::STATIC_IPADDRESS) {
             let own = entry.get(addr::DEV).and_then(|setting| setting.text());
             let Some(link) = own.or(default).map(|name| self.links.intern(name)) else { continue };
             let Some(address) = address(entry, link) else { continue };
             if !addresses.iter().any(|other| (other.ip, other.link) == (address.ip, link)) {
+                self.group(&mut groups, entry, addr::TRACK_GROUP, Static::Address(addresses.len()));
                 addresses.push(address);
             }
         }
-        let ways = self.ways(model.lines(root::STATIC_ROUTES), model.lines(root::STATIC_RULES));
-        Statics { addresses: addresses.into(), ways }
+        let mut ways = Vec::new();
+        let lines = self.ways(model.lines(root::STATIC_ROUTES), model.lines(root::STATIC_RULES));
+        for (way, entry) in lines {
+            let key = match way.what {
+                WayKind::Route(_) => routes::TRACK_GROUP,
+                WayKind::Rule(_) => rules::TRACK_GROUP,
+            };
+            self.group(&mut groups, entry, key, Static::Way(ways.len()));
+            ways.push(way);
+        }
+        Statics { addresses: addresses.into(), ways: ways.into(), groups }
+    }
+
+    fn group(
+        &mut self,
+        groups: &mut Vec<(TrackId, Static)>,
+        entry: &'m Entry,
+        key: Key,
+        what: Static,
+    ) {
+        if let Some(name) = entry.get(key).and_then(|setting| setting.text()) {
+            groups.push((self.trackers.statics(name), what));
+        }
     }
 
     fn address(

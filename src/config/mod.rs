@@ -43,7 +43,7 @@ pub use source::{Files, MemoryFiles, OsFiles};
 
 pub use track::{Script, TrackFile, TrackNames, Tracker, TrackerKind};
 
-use crate::base::{LinkId, LinkNames, Span, VirtualAddress, Way};
+use crate::base::{LinkId, LinkNames, Span, TrackId, VirtualAddress, Way};
 use crate::vrrp::RouterParams;
 use keywords::Place;
 use lex::Preprocessor;
@@ -129,6 +129,17 @@ pub struct Statics {
     pub addresses: Box<[VirtualAddress]>,
     /// Routes and policy rules, routes first.
     pub ways: Box<[Way]>,
+    /// The numbers of track groups, and what has to be there for each to be good.
+    pub groups: Vec<(TrackId, Static)>,
+}
+
+/// Something of [`Statics`], by its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Static {
+    /// An address.
+    Address(usize),
+    /// A route or policy rule.
+    Way(usize),
 }
 
 /// Reads a configuration file and everything that it includes.

@@ -132,7 +132,10 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
                     }
                     *members = changed.into();
                 }
-                Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) => {}
+                Tracked::Script(_)
+                | Tracked::File(_)
+                | Tracked::Process(_)
+                | Tracked::Statics(_) => {}
             }
         }
         router.addresses.iter_mut().for_each(|address| adopt(&mut address.link));
@@ -144,7 +147,7 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
             adopt(&mut macvlan.base);
         }
     }
-    let Statics { addresses, ways } = &mut configuration.statics;
+    let Statics { addresses, ways, .. } = &mut configuration.statics;
     addresses.iter_mut().for_each(|address| adopt(&mut address.link));
     ways.iter_mut().for_each(|way| way.what.links_mut().for_each(adopt));
     configuration.link_delays.iter_mut().for_each(|(link, ..)| adopt(link));
@@ -164,10 +167,14 @@ pub fn adopt_trackers(configuration: &mut Configuration, names: &mut TrackNames)
             *id = number;
         }
     };
+    configuration.statics.groups.iter_mut().for_each(|(id, _)| adopt(id));
     let tracks = configuration.routers.iter_mut().flat_map(|router| &mut router.tracking.tracks);
     for track in tracks {
         match &mut track.what {
-            Tracked::Script(id) | Tracked::File(id) | Tracked::Process(id) => adopt(id),
+            Tracked::Script(id)
+            | Tracked::File(id)
+            | Tracked::Process(id)
+            | Tracked::Statics(id) => adopt(id),
             Tracked::Set(_, members) => {
                 let mut changed = members.to_vec();
                 for member in &mut changed {

@@ -1,14 +1,15 @@
 //! **What is tracked, and by whom**: the blocks that define scripts and files, and the lines that use
 //! them, in virtual routers and in their sync groups.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::command::Command;
 use super::facts::Facts;
-use super::keywords::group::sync;
+use super::keywords::group::{sync, track};
+use super::keywords::route::{routes, rules};
 use super::keywords::tracking::{file, file_use, interface, script, script_use, set, set_use};
-use super::keywords::{Key, instance, root};
+use super::keywords::{Key, address, instance, root};
 use super::model::{Datum, Entry, Section, Setting};
 use crate::base::{LinkId, LinkNames, Span, TrackId};
 use crate::vrrp::{Influence, Require, Source, Track, Tracked, Tracking};
@@ -31,6 +32,8 @@ pub enum TrackerKind {
     Script(Script),
     /// A file that holds a number (`track_file`).
     File(TrackFile),
+    /// Static addresses, routes and rules (`track_group`).
+    Statics,
 }
 
 /// A script that is run periodically.
@@ -64,15 +67,14 @@ pub struct TrackFile {
 /// The numbers of tracked things while a daemon runs: the same kind and name, the same number.
 #[derive(Clone, Debug, Default)]
 pub struct TrackNames {
-    ids: HashMap<(bool, Box<str>), TrackId>,
+    ids: HashMap<(u8, Box<str>), TrackId>,
 }
 
 impl TrackNames {
     /// The number of a tracked thing, made now if it is new.
     pub fn intern(&mut self, tracker: &Tracker) -> TrackId {
-        let is_file = matches!(tracker.what, TrackerKind::File(_));
         let next = TrackId(self.ids.len() as u32);
-        *self.ids.entry((is_file, tracker.name.clone())).or_insert(next)
+        *self.ids.entry((tracker.what.number(), tracker.name.clone())).or_insert(next)
     }
 }
 
@@ -83,7 +85,9 @@ pub(super) struct Trackers<'m> {
     sets: HashMap<&'m str, &'m Section>,
     /// The sync group of each virtual router that is in one.
     groups: HashMap<&'m str, &'m Section>,
-    ids: HashMap<(bool, &'m str), TrackId>,
+    /// The track groups of each virtual router that is in one which anything static names.
+    statics: HashMap<&'m str, Vec<&'m str>>,
+    ids: HashMap<(u8, &'m str), TrackId>,
     found: Vec<Tracker>,
 }
 
@@ -106,7 +110,18 @@ impl<'m> Trackers<'m> {
                 }
             }
         }
+        let mut statics: HashMap<&str, Vec<&str>> = HashMap::new();
+        let named: HashSet<&str> =
+            static_entries(model).filter_map(|(entry, key)| entry.get(key)?.text()).collect();
+        for group in model.blocks(root::TRACK_GROUP) {
+            if named.contains(group.title()) {
+                for member in group.words(track::GROUP) {
+                    statics.entry(&*member.text).or_default().push(group.title());
+                }
+            }
+        }
         Trackers {
+            statics,
             scripts: by_name(root::VRRP_SCRIPT),
             files: by_name(root::TRACK_FILE),
             sets: by_name(root::VIPRD_TRACK_SET),
@@ -155,6 +170,13 @@ impl<'m> Trackers<'m> {
                 for entry in group.lines(key) {
                     self.line(entry, kind, true, links, &mut collected);
                 }
+            }
+        }
+        for name in self.statics.get(router.name()).cloned().unwrap_or_default() {
+            let what = Tracked::Statics(self.statics(name));
+            if collected.tracks.iter().all(|track| track.what != what) {
+                let influence = Influence::default();
+                collected.tracks.push(Track { name: Arc::from(name), what, influence });
             }
         }
         let tracking = Tracking {
@@ -244,7 +266,7 @@ impl<'m> Trackers<'m> {
             fall: times(script::FALL),
             init_fail: section.is_set(script::INIT_FAIL),
         });
-        Some(self.intern(false, name, what))
+        Some(self.intern(name, what))
     }
 
     fn set(&mut self, name: &'m str, links: &mut LinkNames) -> Option<Tracked> {
@@ -273,16 +295,42 @@ impl<'m> Trackers<'m> {
                 setting.items().iter().any(|item| item.datum == Datum::Choice("overwrite"))
             }),
         });
-        Some(self.intern(true, name, what))
+        Some(self.intern(name, what))
     }
 
-    fn intern(&mut self, is_file: bool, name: &'m str, what: TrackerKind) -> TrackId {
+    /// The number of a track group.
+    pub(super) fn statics(&mut self, name: &'m str) -> TrackId {
+        self.intern(name, TrackerKind::Statics)
+    }
+
+    fn intern(&mut self, name: &'m str, what: TrackerKind) -> TrackId {
         let next = TrackId(self.found.len() as u32);
-        let id = *self.ids.entry((is_file, name)).or_insert(next);
+        let id = *self.ids.entry((what.number(), name)).or_insert(next);
         if id == next {
             self.found.push(Tracker { id, name: name.into(), what });
         }
         id
+    }
+}
+
+/// Everything static, each with the keyword by which it may name a track group.
+pub(super) fn static_entries(model: &Section) -> impl Iterator<Item = (&Entry, Key)> {
+    let lines = [
+        (root::STATIC_IPADDRESS, address::TRACK_GROUP),
+        (root::STATIC_ROUTES, routes::TRACK_GROUP),
+        (root::STATIC_RULES, rules::TRACK_GROUP),
+    ];
+    lines.into_iter().flat_map(|(lines, key)| model.lines(lines).map(move |entry| (entry, key)))
+}
+
+impl TrackerKind {
+    /// Names are unique among things of one kind.
+    fn number(&self) -> u8 {
+        match self {
+            TrackerKind::Script(_) => 0,
+            TrackerKind::File(_) => 1,
+            TrackerKind::Statics => 2,
+        }
     }
 }
 

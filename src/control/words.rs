@@ -13,6 +13,9 @@ pub fn fault_words(fault: Fault, names: &LinkNames, tracking: &Tracking) -> Stri
                 match (&track.what, track.influence.reverse) {
                     (Tracked::Link(_), false) => format!("tracked interface {name} is down"),
                     (Tracked::Link(_), true) => format!("tracked interface {name} is up"),
+                    (Tracked::Statics(_), _) => {
+                        format!("something static of track_group {name} can't be had")
+                    }
                     (Tracked::File(_), _) => format!("the number in tracked file {name}"),
                     (Tracked::Script(_), false) => format!("script {name} fails"),
                     (Tracked::Script(_), true) => format!("script {name} succeeds"),
@@ -60,6 +63,7 @@ pub(super) fn tracked_words(what: &Tracked) -> &'static str {
         Tracked::Script(_) => "script",
         Tracked::File(_) => "file",
         Tracked::Process(_) => "process",
+        Tracked::Statics(_) => "track_group",
         Tracked::Set(..) => "set",
     }
 }

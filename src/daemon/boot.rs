@@ -26,7 +26,7 @@ use super::scripts::Scripts;
 use super::signals;
 use super::sysctl::Sysctls;
 use super::vmacs;
-use super::ways::Standing;
+use super::ways::Permanent;
 use super::words::count;
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded, TrackNames, plan};
@@ -306,7 +306,7 @@ fn start(
         names,
         sockets,
         keep_addresses: arguments.dont_release_vrrp,
-        standing: Standing::new(statics),
+        permanent: Permanent::new(statics),
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
         sysctls: Sysctls::default(),

@@ -84,7 +84,7 @@ impl Programs {
         let mut workshop = Workshop::new(&configuration.global);
         let checks = configuration.trackers.iter().map(|tracker| match &tracker.what {
             TrackerKind::Script(script) => Some(workshop.check(&tracker.name, &script.command)),
-            TrackerKind::File(_) => None,
+            TrackerKind::File(_) | TrackerKind::Statics => None,
         });
         let checks = checks.collect();
         let notifications = &configuration.notifications;

@@ -18,7 +18,7 @@ use super::refusals::{self, Limiter};
 use super::reload::Reload;
 use super::scripts::{News, Scripts};
 use super::sysctl::Sysctls;
-use super::ways::{STATIC, Standing};
+use super::ways::{Permanent, STATIC};
 use super::{
     boot::{Sockets, VRRP_RECEIVE_BUFFER},
     firewall, tokens, words,
@@ -81,7 +81,7 @@ pub(super) struct Daemon {
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
     /// What is on the host all the time.
-    pub standing: Standing,
+    pub permanent: Permanent,
     /// Netlink requests are built here.
     pub request: Vec<u8>,
     /// Whether more requests can be sent at once.
@@ -199,7 +199,7 @@ impl Daemon {
         };
         let work = work.min(self.scripts.wake_at()).min(news);
         let work = work.min(self.files.wake_at()).min(self.delays.wake_at());
-        let restore = self.standing.restore_at;
+        let restore = self.permanent.restore_at;
         work.min(stop).min(start).min(self.retry_requests_at).min(reload).min(restore)
     }
 
@@ -393,6 +393,7 @@ impl Daemon {
             Fact::Link(change) => {
                 let change = self.delays.admit(now, change);
                 self.on_link(now, &change);
+                self.try_statics_again(now);
             }
             Fact::Synchronised => {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
@@ -434,10 +435,7 @@ impl Daemon {
                 let addresses = words::count(removed as usize, "virtual address");
                 info!("removed {addresses} that an earlier run had left behind");
             }
-            Fact::Set { owner: STATIC } => {
-                self.standing.set = true;
-                self.start_when_ready(now);
-            }
+            Fact::Set { owner: STATIC } => self.on_statics_set(now),
             Fact::Set { owner } => self.engine.on_addresses_set(now, RouterId(owner)),
             Fact::Unset { .. } => {}
             Fact::WayRefused { owner, way, wish, error } => {

@@ -49,7 +49,7 @@ impl Daemon {
     pub(super) fn starts_at(&self) -> Instant {
         match self.start_by {
             None => Instant::NEVER,
-            Some(_) if self.host.macvlans_settled() && self.standing.set => self.start_from,
+            Some(_) if self.host.macvlans_settled() && self.permanent.set => self.start_from,
             Some(at) => at.max(self.start_from),
         }
     }

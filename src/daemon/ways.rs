@@ -1,16 +1,18 @@
 //! Routes and policy rules, and what is there all the time whatever the virtual routers do:
 //! `static_ipaddress`, `static_routes`, `static_rules`.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use log::{debug, error, info, warn};
 
 use super::run::Daemon;
 use super::words;
-use crate::base::{Instant, RouterId, Span, VirtualAddress, Way, WayKind};
-use crate::config::Statics;
+use crate::base::{Instant, RouterId, Span, TrackId, VirtualAddress, Way, WayKind};
+use crate::config::{Static, Statics};
 use crate::io::sockets::{self, RouteGroup};
 use crate::kernel::{WayId, Wish};
+use crate::vrrp::Standing;
 
 /// Who wants static addresses, routes and rules: no virtual router has this number.
 pub(super) const STATIC: u32 = u32::MAX;
@@ -22,9 +24,13 @@ const GROUPS: [RouteGroup; 4] =
 
 /// What is there all the time.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct Permanent {
     addresses: Box<[VirtualAddress]>,
     ways: Box<[Way]>,
+    /// What track groups depend on.
+    groups: Vec<(TrackId, Static)>,
+    /// Whether some of that can't be had.
+    lacks: bool,
     /// Whether all of it is there, or refused.
     pub set: bool,
     /// When it is put back, if someone has removed some of it.
@@ -34,12 +40,14 @@ pub(super) struct Standing {
     watching: bool,
 }
 
-impl Standing {
+impl Permanent {
     pub(super) fn new(statics: Statics) -> Self {
-        Standing {
+        Permanent {
             set: statics.addresses.is_empty() && statics.ways.is_empty(),
             addresses: statics.addresses,
             ways: statics.ways,
+            groups: statics.groups,
+            lacks: false,
             restore_at: Instant::NEVER,
             restored_at: Instant::ZERO,
             watching: false,
@@ -52,11 +60,11 @@ impl Daemon {
     pub(super) fn configure_ways(&mut self, besides: &[crate::vrrp::RouterParams], also: &[Way]) {
         let running = self.engine.views().flat_map(|view| &view.params.extras.ways);
         let besides = besides.iter().flat_map(|params| &params.extras.ways);
-        let all = running.chain(besides).chain(&self.standing.ways).chain(also);
+        let all = running.chain(besides).chain(&self.permanent.ways).chain(also);
         let mut any = false;
         self.host.configure_ways(all.inspect(|_| any = true));
-        if any && !self.standing.watching {
-            self.standing.watching = true;
+        if any && !self.permanent.watching {
+            self.permanent.watching = true;
             for group in GROUPS {
                 // A kernel without IPv6 or without policy rules has none to tell of.
                 if let Err(cause) = sockets::join_group(&self.sockets.monitor, group) {
@@ -74,43 +82,44 @@ impl Daemon {
     }
 
     fn set_up_statics(&mut self) {
-        self.host.want_ways(STATIC, &self.standing.ways);
-        self.host.set(STATIC, &self.standing.addresses);
+        self.host.want_ways(STATIC, &self.permanent.ways);
+        self.host.set(STATIC, &self.permanent.addresses);
     }
 
     /// What is to be there all the time may be something else from now on.
     pub(super) fn change_statics(&mut self, statics: &Statics) {
-        let Standing { addresses, ways, .. } = &self.standing;
-        if (&**addresses, &**ways) == (&*statics.addresses, &*statics.ways) {
+        let Permanent { addresses, ways, groups, .. } = &self.permanent;
+        if (addresses, ways, groups) == (&statics.addresses, &statics.ways, &statics.groups) {
             return;
         }
         info!("static addresses, routes and rules change");
         let gone: Vec<VirtualAddress> =
             addresses.iter().filter(|old| !statics.addresses.contains(old)).cloned().collect();
-        self.standing.addresses = statics.addresses.clone();
-        self.standing.ways = statics.ways.clone();
-        self.host.want_ways(STATIC, &self.standing.ways);
+        self.permanent.addresses = statics.addresses.clone();
+        self.permanent.ways = statics.ways.clone();
+        self.permanent.groups = statics.groups.clone();
+        self.host.want_ways(STATIC, &self.permanent.ways);
         self.host.unset(STATIC, &gone);
-        self.host.set(STATIC, &self.standing.addresses);
-        self.host.configure_statics(&self.standing.addresses);
+        self.host.set(STATIC, &self.permanent.addresses);
+        self.host.configure_statics(&self.permanent.addresses);
     }
 
     /// At the end: nothing of it stays.
     pub(super) fn take_down_statics(&mut self) {
         if !self.keep_addresses {
-            self.standing.restore_at = Instant::NEVER;
+            self.permanent.restore_at = Instant::NEVER;
             self.host.want_ways(STATIC, []);
-            self.host.unset(STATIC, &self.standing.addresses);
+            self.host.unset(STATIC, &self.permanent.addresses);
         }
     }
 
     /// Puts back what someone else has removed, when the time has come.
     pub(super) fn restore_statics(&mut self, now: Instant) {
-        if now >= self.standing.restore_at {
-            self.standing.restore_at = Instant::NEVER;
-            self.standing.restored_at = now;
-            self.host.set(STATIC, &self.standing.addresses);
-            self.host.restore_ways(STATIC);
+        if now >= self.permanent.restore_at {
+            self.permanent.restore_at = Instant::NEVER;
+            self.permanent.restored_at = now;
+            // The routes and rules follow.
+            self.host.set(STATIC, &self.permanent.addresses);
         }
     }
 
@@ -118,8 +127,41 @@ impl Daemon {
     pub(super) fn on_static_lost(&mut self, now: Instant, what: &str) {
         warn!("{what} was removed by someone else: restoring it");
         if self.stopping.is_none() {
-            let next = self.standing.restored_at + RESTORING;
-            self.standing.restore_at = self.standing.restore_at.min(next.max(now));
+            let next = self.permanent.restored_at + RESTORING;
+            self.permanent.restore_at = self.permanent.restore_at.min(next.max(now));
+        }
+    }
+
+    /// All that is to be there all the time is there, or refused: tells what that means for track
+    /// groups.
+    pub(super) fn on_statics_set(&mut self, now: Instant) {
+        self.permanent.set = true;
+        let Permanent { addresses, ways, groups, .. } = &self.permanent;
+        let mut good: BTreeMap<TrackId, bool> = BTreeMap::new();
+        for &(group, what) in groups {
+            let there = match what {
+                Static::Address(at) => {
+                    addresses.get(at).is_some_and(|address| self.host.is_present(address))
+                }
+                Static::Way(at) => {
+                    ways.get(at).is_some_and(|way| self.host.is_way_present(&way.what))
+                }
+            };
+            *good.entry(group).or_insert(true) &= there;
+        }
+        self.permanent.lacks = good.values().any(|good| !good);
+        for (group, good) in good {
+            let standing = if good { Standing::Good } else { Standing::Bad };
+            self.engine.on_track(now, group, standing);
+        }
+        self.start_when_ready(now);
+    }
+
+    /// An interface has changed: what could not be had is tried again.
+    pub(super) fn try_statics_again(&mut self, now: Instant) {
+        if self.permanent.lacks && self.stopping.is_none() {
+            let next = self.permanent.restored_at + RESTORING;
+            self.permanent.restore_at = self.permanent.restore_at.min(next.max(now));
         }
     }
 

@@ -164,7 +164,7 @@ pub enum Fact {
         error: i32,
     },
     /// Someone else has deleted a route or a policy rule that was set. It stays away until it is
-    /// wished for again ([`Host::restore_ways`]) or its interface comes back or up.
+    /// wished for again or its interface comes back or up.
     WayLost {
         /// Who wants it.
         owner: u32,

@@ -285,16 +285,6 @@ impl Ways {
         }
     }
 
-    /// Asks for those ways of `owner` that aren't there.
-    pub(super) fn restore(&mut self, owner: u32, facts: &mut Facts) {
-        let Some(account) = self.owners.get(&owner) else { return };
-        for id in account.ways.clone() {
-            if !self.objects[id.index()].there {
-                self.assert(id, None, facts);
-            }
-        }
-    }
-
     /// The next owner all of whose ways are there, or refused, of those that were to be told.
     pub(super) fn next_set(&mut self) -> Option<u32> {
         self.set.pop_front()

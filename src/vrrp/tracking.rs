@@ -43,6 +43,8 @@ pub enum Tracked {
     File(TrackId),
     /// A process: good while enough of it run.
     Process(TrackId),
+    /// A `track_group`: good while the static addresses, routes and rules that name it are there.
+    Statics(TrackId),
     /// Several interfaces and scripts together.
     Set(Require, Arc<[Source]>),
 }
@@ -223,7 +225,10 @@ impl Tracking {
             let (one, several) = match &track.what {
                 Tracked::Link(link) => (Some(*link), &[][..]),
                 Tracked::Set(_, members) => (None, &members[..]),
-                Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) => (None, &[][..]),
+                Tracked::Script(_)
+                | Tracked::File(_)
+                | Tracked::Process(_)
+                | Tracked::Statics(_) => (None, &[][..]),
             };
             one.into_iter().chain(several.iter().filter_map(|member| match member {
                 Source::Link(link) => Some(*link),
@@ -236,9 +241,10 @@ impl Tracking {
     pub(super) fn objects(&self) -> impl Iterator<Item = TrackId> {
         self.tracks.iter().flat_map(|track| {
             let (one, several) = match &track.what {
-                Tracked::Script(id) | Tracked::File(id) | Tracked::Process(id) => {
-                    (Some(*id), &[][..])
-                }
+                Tracked::Script(id)
+                | Tracked::File(id)
+                | Tracked::Process(id)
+                | Tracked::Statics(id) => (Some(*id), &[][..]),
                 Tracked::Set(_, members) => (None, &members[..]),
                 Tracked::Link(_) => (None, &[][..]),
             };

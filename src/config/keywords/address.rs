@@ -1,6 +1,6 @@
 //! Keywords of an address line.
 
-use super::Effect::{NotYet, Works};
+use super::Effect::Works;
 use super::{FLAG, Kind, Shape, arg, keywords};
 
 keywords! {
@@ -17,7 +17,7 @@ keywords! {
         "The address at the other end of a point-to-point link.";
     NO_TRACK "no_track": FLAG, "", Works,
         "Nobody minds if somebody else removes the address.";
-    TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", NotYet,
+    TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", Works,
         "The track_group whose virtual routers fail if this static address is gone for good.";
     USE_VMAC "use_vmac": FLAG, "", Works,
         "Gives an address on another interface the virtual router's MAC address too.";

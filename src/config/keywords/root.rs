@@ -30,7 +30,7 @@ keywords! {
         "Routes that are there as long as the daemon runs, whatever the states.";
     STATIC_RULES "static_rules": Shape::Lines(Place::Rule), "", Works,
         "Policy rules that are there as long as the daemon runs, whatever the states.";
-    TRACK_GROUP "track_group": Shape::Block(Place::TrackGroup, Named), "", NotYet,
+    TRACK_GROUP "track_group": Shape::Block(Place::TrackGroup, Named), "", Works,
         "Virtual routers that fail when a static address, route or rule is gone for good.";
     INTERFACE_UP_DOWN_DELAYS "interface_up_down_delays": Shape::Lines(Place::UpDownDelay), "", Works,
         "How long an interface must be down, or up again, before anyone notices.";

@@ -52,7 +52,7 @@ pub mod routes {
         TOS "tos" or "dsfield": WORD, "", Works, "The type of service it holds for.";
         ONLINK "onlink": FLAG, "", Works, "The next hop is on the link, whatever its address.";
         NO_TRACK "no_track": FLAG, "", Works, "Nobody minds if somebody else removes it.";
-        TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", NotYet, "The track_group whose virtual routers fail if this static route is gone for good.";
+        TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", Works, "The track_group whose virtual routers fail if this static route is gone for good.";
         VRF "vrf": DEV, "", NotYet, "The VRF it belongs to.";
         INET "inet": FLAG, "", Works, "It is a route of IPv4.";
         INET6 "inet6": FLAG, "", Works, "It is a route of IPv6.";
@@ -124,6 +124,6 @@ pub mod rules {
         BLACKHOLE "blackhole": FLAG, "", Works, "Packets are dropped in silence.";
         UNREACHABLE "unreachable": FLAG, "", Works, "Packets are refused as unreachable.";
         PROHIBIT "prohibit": FLAG, "", Works, "Packets are refused as prohibited.";
-        TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", NotYet, "The track_group whose virtual routers fail if this static rule is gone for good.";
+        TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", Works, "The track_group whose virtual routers fail if this static rule is gone for good.";
     }
 }

@@ -33,21 +33,16 @@ impl Host {
     }
 
     /// Adds what `owner` wants by [`Host::want_ways`], unless its addresses are still on their way;
-    /// then it is added with them. No [`Fact::Set`] follows that wouldn't otherwise.
+    /// then it is added with them. No [`Fact::Set`](crate::kernel::Fact::Set) follows that wouldn't otherwise.
     pub fn settle_ways(&mut self, owner: u32) {
         if !self.reconciler.awaits(owner) && !self.ways.activate(owner, false, &mut self.facts) {
             self.ways.stop_waiting(owner);
         }
     }
 
-    /// Adds those of the routes and rules of `owner` again that someone else has deleted.
-    pub fn restore_ways(&mut self, owner: u32) {
-        self.ways.restore(owner, &mut self.facts);
-    }
-
     /// Deletes those routes and rules of the configuration that nobody here has set: a crash may
     /// have left them. Nothing else is deleted that doesn't say to be made by the same protocol.
-    /// [`Fact::WaysRemoved`] follows if there were any.
+    /// [`Fact::WaysRemoved`](crate::kernel::Fact::WaysRemoved) follows if there were any.
     pub fn remove_leftover_ways(&mut self) {
         self.ways.remove_leftovers(&mut self.facts);
     }

@@ -74,9 +74,10 @@ impl Engine {
     fn standing(&self, what: &Tracked) -> Standing {
         match what {
             Tracked::Link(link) => self.links.standing(*link),
-            Tracked::Script(object) | Tracked::File(object) | Tracked::Process(object) => {
-                self.objects.standing(*object)
-            }
+            Tracked::Script(object)
+            | Tracked::File(object)
+            | Tracked::Process(object)
+            | Tracked::Statics(object) => self.objects.standing(*object),
             Tracked::Set(require, members) => {
                 require.standing(members.iter().map(|member| match member {
                     Source::Link(link) => self.links.standing(*link),
