@@ -281,7 +281,10 @@ fn what_ip_would_have_made_is_there() {
         assert_eq!(ours, theirs);
     }
     assert!(!viprd.log().contains("refuses"), "{}", viprd.log());
-    viprd.stop();
+    viprd.logs("VRRP_Instance(VI_1) setting protocol E-VIPs.");
+    viprd.logs("VRRP_Instance(VI_1) setting protocol Virtual Rules.");
+    let log = viprd.stop();
+    assert!(log.contains("VRRP_Instance(VI_1) removing protocol Virtual Routes."), "{log}");
     gone(&site, "r");
     assert!(site.address("r", "eth0", "10.9.0.50").is_none());
 }

@@ -558,12 +558,14 @@ impl Daemon {
                     self.frames.advertise(&mut *self.io, router, priority, heard);
                 }
                 Action::SetAddresses { router } => {
+                    self.tell_extras(router, "setting");
                     let params = self.engine.view(router).params;
                     self.host.want_ways(router.0, &params.extras.ways);
                     self.host.set(router.0, &params.addresses);
                 }
                 Action::UnsetAddresses { router } => {
                     if !(self.keep_addresses && self.stopping.is_some()) {
+                        self.tell_extras(router, "removing");
                         self.host.want_ways(router.0, []);
                         let addresses = &self.engine.view(router).params.addresses;
                         self.host.unset(router.0, addresses);

@@ -77,8 +77,9 @@ impl Daemon {
     /// All links are known: removes what a crash left of routes and rules, and puts up what is to
     /// be there all the time.
     pub(super) fn set_up_ways(&mut self) {
-        self.host.remove_leftover_ways();
+        // What is wanted is no leftover.
         self.set_up_statics();
+        self.host.remove_leftover_ways();
     }
 
     fn set_up_statics(&mut self) {
@@ -98,10 +99,10 @@ impl Daemon {
         self.permanent.addresses = statics.addresses.clone();
         self.permanent.ways = statics.ways.clone();
         self.permanent.groups = statics.groups.clone();
+        self.host.configure_statics(&self.permanent.addresses);
         self.host.want_ways(STATIC, &self.permanent.ways);
         self.host.unset(STATIC, &gone);
         self.host.set(STATIC, &self.permanent.addresses);
-        self.host.configure_statics(&self.permanent.addresses);
     }
 
     /// At the end: nothing of it stays.
@@ -129,6 +130,26 @@ impl Daemon {
         if self.stopping.is_none() {
             let next = self.permanent.restored_at + RESTORING;
             self.permanent.restore_at = self.permanent.restore_at.min(next.max(now));
+        }
+    }
+
+    /// Says what a virtual router has besides the addresses of its adverts, and that it is set or
+    /// removed.
+    pub(super) fn tell_extras(&self, router: RouterId, done: &str) {
+        if !log::log_enabled!(log::Level::Debug) {
+            return;
+        }
+        let params = self.engine.view(router).params;
+        let (name, extras) = (&params.name, &params.extras);
+        let rules = |way: &Way| matches!(way.what, WayKind::Rule(_));
+        for (has, what) in [
+            (extras.excluded > 0, "E-VIPs"),
+            (!extras.ways.iter().all(rules), "Virtual Routes"),
+            (extras.ways.iter().any(rules), "Virtual Rules"),
+        ] {
+            if has {
+                debug!("VRRP_Instance({name}) {done} protocol {what}.");
+            }
         }
     }
 

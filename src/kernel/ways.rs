@@ -15,6 +15,9 @@
 //! sequence number. Events of others that are read before the echo of our last request are older
 //! than that, so they tell nothing. What goes with its interface is told for IPv6 only, and only
 //! when the interface is down already: that is no loss but awaits the interface's return.
+//!
+//! An interface that is given another name keeps the routes that lead through it, also ours: for us
+//! they are gone with the name, and asked for again where that appears.
 
 mod host;
 mod read;
