@@ -3,7 +3,7 @@
 use super::measure::{
     B_SETTLED, CAPACITY, CONFIG_TIME, DRIFT, ERROR_P50, ERROR_P99, ERROR_P999, FAREWELL_LATE,
     FAREWELL_SPREAD, FIRST_TO_LAST, GARP_MAX, Measure, OTHERS_CHANGED, PSS_A, RECEIVED_CPU,
-    RELOAD_GAP, RELOAD_LOST, RELOAD_TIME, SENT_CPU, SINGLE_EXCESS,
+    RELOAD_GAP, RELOAD_LOST, RELOAD_TIME, SCRIPTS_LOST, SENT_CPU, SINGLE_EXCESS,
 };
 use super::play::{Event, Step};
 use super::scene::{Group, MOST_A_LINK, MOST_LINKS, Scene, Side, interval, thousands};
@@ -25,6 +25,8 @@ pub(crate) enum Case {
     Single,
     /// Memory.
     Memory,
+    /// Notify scripts at a mass failover.
+    Notify,
     /// One router of many changes.
     Reload,
     /// Reading a configuration.
@@ -115,7 +117,7 @@ pub(crate) enum Goal {
 
 impl Case {
     /// Every case with its name.
-    const ALL: [(&str, Case); 10] = [
+    const ALL: [(&str, Case); 11] = [
         ("start", Case::Start),
         ("steady", Case::Steady),
         ("interval", Case::Interval),
@@ -123,6 +125,7 @@ impl Case {
         ("failover", Case::Failover),
         ("single", Case::Single),
         ("memory", Case::Memory),
+        ("notify", Case::Notify),
         ("reload", Case::Reload),
         ("config", Case::Config),
         ("growth", Case::Growth),
@@ -224,6 +227,13 @@ pub(crate) fn of_case(case: Case, effort: Effort, wanted: Wanted) -> Vec<Job> {
         },
         Case::Reload => {
             vec![Job { goals: reload_goals(), ..play("reload", vec![Step::Reload], reps) }]
+        }
+        Case::Notify => {
+            let group = match wanted.routers {
+                Some(_) => group,
+                None => Group::of(1000, interval_ms),
+            };
+            vec![notify(group, seconds, reps)]
         }
         Case::Config => match wanted.routers {
             Some(routers) => vec![config(routers, reps)],
@@ -358,6 +368,7 @@ pub(crate) fn all(effort: Effort) -> Vec<Job> {
     for routers in [1, 100, 20_000, 10_000] {
         jobs.push(growth(routers, effort, seconds * 0.6));
     }
+    jobs.push(notify(Group::of(1000, 1000), seconds, once));
     jobs
 }
 
@@ -395,6 +406,7 @@ fn job(title: &str, slug: &str, scene: Scene, steps: Vec<Step>) -> Job {
         Step::Fail(_) => "failover",
         Step::FailSingle(_) => "single",
         Step::Reload => "reload",
+        Step::Notify(_) => "notify",
     });
     let mut cases: Vec<_> = cases.collect();
     cases.dedup();
@@ -430,6 +442,21 @@ fn disturbance(group: Group, event: Event, repetitions: usize) -> Job {
             &format!("others-{}", event.name()),
             scene,
             vec![Step::Fail(event)],
+        )
+    }
+}
+
+/// A mass failover in which each router runs a script, next to routers that have nothing to do with it.
+fn notify(group: Group, seconds: f64, repetitions: usize) -> Job {
+    let others = Group { tracked: false, home: Side::B, ..Group::of(1000, 100) };
+    Job {
+        repetitions,
+        goals: vec![(SCRIPTS_LOST, Goal::AtMost(0.0))],
+        ..job(
+            &format!("{}: a notify script each, beside B's 1,000 others, 100 ms", group.title()),
+            "notify",
+            Scene::of(group).with(others),
+            vec![Step::Notify(seconds)],
         )
     }
 }

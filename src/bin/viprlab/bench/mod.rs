@@ -14,6 +14,7 @@ mod interval;
 mod jobs;
 mod machine;
 mod measure;
+mod notify;
 mod picture;
 mod play;
 mod process;
