@@ -36,6 +36,8 @@ pub struct Global {
     pub log_unknown_vrids: bool,
     /// Scripts.
     pub scripts: ScriptSettings,
+    /// Mails about changes.
+    pub mail: Mail,
     /// Receive buffers, in bytes.
     pub buffers: Buffers,
     /// Files that the daemon writes.
@@ -103,6 +105,23 @@ pub struct ScriptSettings {
     pub states_on_reload: bool,
     /// Named pipes that get changes of state, with what reads them.
     pub fifos: Vec<Fifo>,
+}
+
+/// How mails about changes are sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mail {
+    /// To whom; nobody gets any if this is empty.
+    pub to: Vec<String>,
+    /// From whom.
+    pub from: Option<String>,
+    /// By which server, and its port.
+    pub server: Option<(String, u16)>,
+    /// The name that is told to it.
+    pub helo: Option<String>,
+    /// How long it may take to answer.
+    pub connect_timeout: Span,
+    /// Whether faults are no matter for mails.
+    pub no_faults: bool,
 }
 
 /// A named pipe that gets changes of state.
@@ -207,6 +226,7 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             states_on_reload: globals.is_set(global::FIFO_WRITE_VRRP_STATES_ON_RELOAD),
             fifos: fifos(globals),
         },
+        mail: mail(globals),
         buffers: Buffers {
             netlink_commands: bytes(global::VRRP_NETLINK_CMD_RCV_BUFS),
             netlink_commands_force: globals.is_set(global::VRRP_NETLINK_CMD_RCV_BUFS_FORCE),
@@ -230,6 +250,26 @@ fn cpus(globals: &Section) -> Vec<u16> {
         _ => None,
     };
     items.iter().filter_map(|item| number(&item.datum)).collect()
+}
+
+fn mail(globals: &Section) -> Mail {
+    let text = |key: Key| globals.text(key).map(str::to_owned);
+    let lines = globals.lines(global::NOTIFICATION_EMAIL);
+    let server = globals.get(global::SMTP_SERVER).and_then(|setting| {
+        let port = setting.items().get(1).and_then(|item| match &item.datum {
+            Datum::Int(port) => u16::try_from(*port).ok(),
+            _ => None,
+        });
+        Some((text(global::SMTP_SERVER)?, port.unwrap_or(25)))
+    });
+    Mail {
+        to: lines.filter_map(|line| line.name().map(str::to_owned)).collect(),
+        from: text(global::NOTIFICATION_EMAIL_FROM),
+        server,
+        helo: text(global::SMTP_HELO_NAME),
+        connect_timeout: globals.time(global::SMTP_CONNECT_TIMEOUT).unwrap_or(Span::from_secs(30)),
+        no_faults: globals.is_set(global::NO_EMAIL_FAULTS),
+    }
 }
 
 fn fifos(globals: &Section) -> Vec<Fifo> {

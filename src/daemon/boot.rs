@@ -16,7 +16,9 @@ use super::delays::{Delay, Delays};
 use super::files::Files;
 use super::frames::Frames;
 use super::journal::{self, Journal};
+use super::mail;
 use super::manners;
+use super::processes::Processes;
 use super::programs::{Programs, run_once};
 use super::pulse::Pulse;
 use super::refusals::Limiter;
@@ -95,7 +97,11 @@ pub fn main() -> ExitCode {
     let mut command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
     let program = command_line.next().unwrap_or_default();
     let program = Path::new(&program).file_name().map_or("viprd".into(), |n| n.to_string_lossy());
-    let arguments = match Arguments::read(&program, &command_line.collect::<Vec<_>>()) {
+    let words: Vec<String> = command_line.collect();
+    if let Some(code) = mail::sent(&words) {
+        return code;
+    }
+    let arguments = match Arguments::read(&program, &words) {
         Ok(arguments) => arguments,
         Err(exit) if exit.status.is_ok() => {
             print!("{}", exit.output);
@@ -232,6 +238,7 @@ fn start(
     for why in arguments.without_effect() {
         info!("no effect here: {why}");
     }
+    let home = arguments.namespace.as_ref().and_then(|_| NetworkNamespace::current().ok());
     if let Some(namespace) = &arguments.namespace {
         NetworkNamespace::open(namespace)
             .and_then(|namespace| namespace.enter())
@@ -240,7 +247,7 @@ fn start(
     if let Err(cause) = process::set_timer_slack(Duration::from_nanos(1)) {
         warn!("timers may be 50 µs late: {cause}");
     }
-    let io = io::open(backend).map_err(system("no way to do input and output"))?;
+    let mut io = io::open(backend).map_err(system("no way to do input and output"))?;
     if let Some(why) = &io.fallback {
         warn!("using epoll: {why}");
     }
@@ -259,6 +266,8 @@ fn start(
     let Configuration { links: names, routers, global, trackers, link_delays, .. } = configuration;
     let mut files = Files::new();
     files.track(clock::now(), &trackers);
+    let mut processes = Processes::new(home);
+    processes.track(&trackers, &mut *io.io);
     let mut delays = Delays::default();
     delays.configure(link_delays.into_iter().map(|(link, down, up)| (link, Delay { down, up })));
     if routers.is_empty() {
@@ -297,6 +306,7 @@ fn start(
         scripts: Scripts::new(clock::now(), &trackers, programs),
         track_names,
         files,
+        processes,
         delays,
         link_up: vec![None; names.len()],
         joined: vec![Joined::default(); names.len()],

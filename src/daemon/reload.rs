@@ -346,6 +346,7 @@ impl Daemon {
                 if let Some(programs) = self.reload.programs.take() {
                     self.scripts.change(now, &configuration.trackers, programs);
                     self.files.track(now, &configuration.trackers);
+                    self.processes.track(&configuration.trackers, &mut *self.io);
                     let delays = configuration.link_delays.iter();
                     let delays = delays.map(|&(link, down, up)| (link, Delay { down, up }));
                     self.delays.configure(delays);

@@ -12,6 +12,7 @@ use super::files::Files;
 use super::frames::{Announced, Frames, Round};
 use super::gauges::Gauges;
 use super::journal::Journal;
+use super::processes::Processes;
 use super::programs::Prepared;
 use super::pulse::{Arrivals, Pulse, Wait};
 use super::refusals::{self, Limiter};
@@ -71,6 +72,7 @@ pub(super) struct Daemon {
     pub reload: Reload,
     pub scripts: Scripts,
     pub files: Files,
+    pub processes: Processes,
     /// Run after the end.
     pub shutdown: Option<(Prepared, Span)>,
     /// How long interfaces have to be down, or up, before anybody hears of it.
@@ -124,7 +126,7 @@ impl Daemon {
     /// When the ring itself fails.
     pub(super) fn run(&mut self, journal: &mut Journal) -> io::Result<()> {
         self.listen()?;
-        let mut log_waits = false;
+        let mut packets_first = false;
         while !self.has_stopped() {
             let (wake_at, wait) = self.rest(journal.wake_at());
             let now = self.pulse.turn(&mut *self.io, wake_at, wait)?;
@@ -143,12 +145,15 @@ impl Daemon {
                 let run = self.ask_reload();
                 self.clients.promise_reload(run);
             }
-            // The log comes after the packets it tells of, but no later than in the next turn.
-            if log_waits || !self.io.has_unsent() {
+            // The log comes after the packets it tells of, but no later than in the next turn; and so do
+            // other programs.
+            if packets_first || !self.io.has_unsent() {
                 journal.flush(now);
-                log_waits = false;
+                let room = self.engine.next_deadline().since(now);
+                self.scripts.launch(now, room, &mut *self.io);
+                packets_first = false;
             } else {
-                log_waits = true;
+                packets_first = true;
             }
         }
         self.scripts.end();
@@ -194,7 +199,8 @@ impl Daemon {
             _ => Instant::NEVER,
         };
         let work = work.min(self.scripts.wake_at()).min(news);
-        let work = work.min(self.files.wake_at()).min(self.delays.wake_at());
+        let work = work.min(self.files.wake_at()).min(self.processes.wake_at());
+        let work = work.min(self.delays.wake_at());
         work.min(stop).min(start).min(self.retry_requests_at).min(reload)
     }
 
@@ -327,6 +333,7 @@ impl Daemon {
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
                 (tokens::FILES, Event::Ready) => self.files.on_ready(),
+                (tokens::PROCESSES, Event::Ready) => self.processes.on_ready(now),
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
                 (token, event) => match (tokens::seat(token), tokens::program(token)) {
                     (Some(seat), _) => self.clients.on_ready(seat),
@@ -371,10 +378,14 @@ impl Daemon {
     /// Looks after other programs and files; what they tell of tracked things goes to the engine.
     /// And what interfaces have been for long enough is believed.
     pub(super) fn run_scripts(&mut self, now: Instant) {
-        self.scripts.turn(now, &mut *self.io);
+        self.scripts.hear(now, &mut *self.io);
         self.files.turn(now);
-        while let Some((object, standing)) =
-            self.scripts.next_standing().or_else(|| self.files.next_standing())
+        self.processes.turn(now);
+        while let Some((object, standing)) = self
+            .scripts
+            .next_standing()
+            .or_else(|| self.files.next_standing())
+            .or_else(|| self.processes.next_standing())
         {
             self.engine.on_track(now, object, standing);
         }

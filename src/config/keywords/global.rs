@@ -18,25 +18,25 @@ keywords! {
     // Identity and mail.
     ROUTER_ID "router_id": NAME, "the host's name", Works,
         "Who this daemon says it is.";
-    NOTIFICATION_EMAIL "notification_email": Shape::Lines(Place::Email), "", NotYet,
+    NOTIFICATION_EMAIL "notification_email": Shape::Lines(Place::Email), "", Works,
         "Who gets mail about changes of state.";
-    NOTIFICATION_EMAIL_FROM "notification_email_from": Shape::Args(&[arg(Kind::Word, "ADDRESS")]), "keepalived@HOST", NotYet,
+    NOTIFICATION_EMAIL_FROM "notification_email_from": Shape::Args(&[arg(Kind::Word, "ADDRESS")]), "keepalived@HOST", Works,
         "Who that mail comes from.";
-    SMTP_SERVER "smtp_server": Shape::Args(&[arg(Kind::Word, "HOST"), maybe(Kind::Int(1, 65535, ""), "PORT")]), "", NotYet,
+    SMTP_SERVER "smtp_server": Shape::Args(&[arg(Kind::Word, "HOST"), maybe(Kind::Int(1, 65535, ""), "PORT")]), "", Works,
         "The host that takes mail, and its port if that isn't 25.";
-    SMTP_HELO_NAME "smtp_helo_name": NAME, "the host's name", NotYet,
+    SMTP_HELO_NAME "smtp_helo_name": NAME, "the host's name", Works,
         "The name given to the mail server.";
-    SMTP_CONNECT_TIMEOUT "smtp_connect_timeout": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "30", NotYet,
+    SMTP_CONNECT_TIMEOUT "smtp_connect_timeout": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "30", Works,
         "How long the mail server may take to answer.";
-    SMTP_ALERT "smtp_alert": SWITCH, "off", NotYet,
+    SMTP_ALERT "smtp_alert": SWITCH, "off", Works,
         "Whether virtual routers that don't say otherwise send mail.";
-    SMTP_ALERT_VRRP "smtp_alert_vrrp": SWITCH, "as smtp_alert", NotYet,
+    SMTP_ALERT_VRRP "smtp_alert_vrrp": SWITCH, "as smtp_alert", Works,
         "The same, for virtual routers only.";
     SMTP_ALERT_CHECKER "smtp_alert_checker": SWITCH, "", OutOfScope,
         "The same, for checkers.";
     CHECKER_LOG_ALL_FAILURES "checker_log_all_failures": SWITCH, "", OutOfScope,
         "Logs every failed check of a real server.";
-    NO_EMAIL_FAULTS "no_email_faults": FLAG, "", NotYet,
+    NO_EMAIL_FAULTS "no_email_faults": FLAG, "", Works,
         "No mail is sent about faults.";
     NO_CHECKER_EMAILS "no_checker_emails": FLAG, "", OutOfScope,
         "No mail is sent about checkers.";

@@ -18,7 +18,7 @@ pub mod sync {
             "Scripts that must succeed, or that change the priority of all members.";
         TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", Works,
             "Files whose number changes the priority of all members.";
-        TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", NotYet,
+        TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", Works,
             "Programs that must run, or that change the priority of all members.";
         TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
             "BFD sessions that must be up, or that change the priority of all members.";
@@ -38,7 +38,7 @@ pub mod sync {
             "Run at every change, with GROUP, its name, the state and 0 as further arguments.";
         NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", Works,
             "Also tells the named pipes of changed priorities.";
-        SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", NotYet,
+        SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", Works,
             "Sends mail at every change of state.";
         SYNC_GROUP_TRACKING_WEIGHT "sync_group_tracking_weight": FLAG, "", Works,
             "Members may have tracking weights of their own.";

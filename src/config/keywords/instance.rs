@@ -87,7 +87,7 @@ keywords! {
         "Scripts that must succeed, or that change its priority.";
     TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", Works,
         "Files whose number changes its priority.";
-    TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", NotYet,
+    TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", Works,
         "Programs that must run, or that change its priority.";
     TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
         "BFD sessions that must be up, or that change its priority.";
@@ -161,7 +161,7 @@ keywords! {
         "Run when it hears an advert of lower priority as master.";
     NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", Works,
         "Also tells the named pipes of changed priorities.";
-    SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", NotYet,
+    SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", Works,
         "Sends mail at every change of state.";
     // The rest.
     DEBUG "debug": Shape::Args(&[arg(Kind::Int(0, 4, ""), "LEVEL")]), "0", Moot("it never had one"),

@@ -16,7 +16,7 @@ keywords! {
         "A command that is run periodically and whose result virtual routers track.";
     TRACK_FILE "track_file" or "vrrp_track_file": Shape::Block(Place::TrackFile, Named), "", Works,
         "A file that holds a number which virtual routers track.";
-    VRRP_TRACK_PROCESS "vrrp_track_process": Shape::Block(Place::TrackProcess, Named), "", NotYet,
+    VRRP_TRACK_PROCESS "vrrp_track_process": Shape::Block(Place::TrackProcess, Named), "", Works,
         "A program whose running virtual routers track.";
     BFD_INSTANCE "bfd_instance": Shape::Block(Place::Bfd, Named), "", NotYet,
         "A BFD session (RFC 5880, RFC 5881) that virtual routers track.";
