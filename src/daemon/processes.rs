@@ -15,7 +15,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant as Clock};
 
 use log::{info, warn};
@@ -35,6 +35,10 @@ const BUFFER: usize = 4 << 20;
 const HEARING: Duration = Duration::from_millis(500);
 /// How often to look if it does not.
 const LOOK: Duration = Duration::from_secs(1);
+/// The thread's stack, which may be locked in memory (`vrrp_no_swap`).
+const STACK: usize = 256 << 10;
+/// How long the thread has for its farewell.
+const FAREWELL: Duration = Duration::from_millis(200);
 /// Events taken between two reports.
 const EVENTS: usize = 4096;
 
@@ -59,6 +63,7 @@ struct Watcher {
     /// Has bytes when there are reports.
     line: UnixStream,
     reports: Receiver<Report>,
+    thread: JoinHandle<()>,
 }
 
 /// What the thread tells.
@@ -101,8 +106,9 @@ impl Processes {
         if now == before {
             return;
         }
-        if self.watcher.take().is_some() {
+        if self.watcher.is_some() {
             io.forget(tokens::PROCESSES);
+            self.watcher = None;
         }
         if !now.is_empty() {
             self.watcher = Watcher::begin(now, self.home.as_ref(), io)
@@ -122,7 +128,7 @@ impl Processes {
 
     /// The thread has something to tell.
     pub(super) fn on_ready(&mut self, now: Instant) {
-        let Some(Watcher { line, reports }) = &mut self.watcher else { return };
+        let Some(Watcher { line, reports, .. }) = &mut self.watcher else { return };
         let mut bytes = [0; 256];
         while matches!(line.read(&mut bytes), Ok(1..)) {}
         while let Ok(report) = reports.try_recv() {
@@ -146,6 +152,17 @@ impl Processes {
                 tracked.quorum.on_deadline(now);
                 tracked.tell(before, &mut self.learned);
             }
+        }
+    }
+
+    /// The daemon ends: the thread takes leave of the kernel.
+    pub(super) fn end(&mut self, io: &mut dyn Io) {
+        let Some(Watcher { line, thread, .. }) = self.watcher.take() else { return };
+        io.forget(tokens::PROCESSES);
+        drop(line);
+        let began = Clock::now();
+        while !thread.is_finished() && began.elapsed() < FAREWELL {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -191,11 +208,12 @@ impl Watcher {
             reports: sender,
         };
         io.watch(tokens::PROCESSES, line.as_fd())?;
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("viprd-processes".into())
+            .stack_size(STACK)
             .spawn(move || lookout.watch(home.as_ref()))
             .inspect_err(|_| io.forget(tokens::PROCESSES))?;
-        Ok(Watcher { line, reports })
+        Ok(Watcher { line, reports, thread })
     }
 }
 

@@ -157,6 +157,7 @@ impl Daemon {
             }
         }
         self.scripts.end();
+        self.processes.end(&mut *self.io);
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
         self.io.turn(Instant::ZERO)
     }

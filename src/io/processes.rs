@@ -11,11 +11,12 @@ use netlink_sys::protocols::NETLINK_CONNECTOR;
 use netlink_sys::{Socket, SocketAddr};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-/// The connector's number for processes (`CN_IDX_PROC`, `CN_VAL_PROC`), and the only message to it:
-/// that we listen.
+/// The connector's number for processes (`CN_IDX_PROC`, `CN_VAL_PROC`), and the messages to it: that
+/// we listen, and that we do so no more.
 const INDEX: u32 = 1;
 const VALUE: u32 = 1;
 const LISTEN: u32 = 1;
+const IGNORE: u32 = 2;
 /// `struct nlmsghdr` and `struct cn_msg`.
 const NETLINK_HEADER: usize = 16;
 const HEADERS: usize = NETLINK_HEADER + 20;
@@ -125,6 +126,12 @@ impl ProcessEvents {
         socket.set_non_blocking(true)?;
         socket.bind(&SocketAddr::new(0, INDEX))?;
         super::sockets::set_receive_buffer(&socket, receive_buffer)?;
+        let events = ProcessEvents { socket, buffer: Vec::with_capacity(4096) };
+        events.say(LISTEN)?;
+        Ok(events)
+    }
+
+    fn say(&self, what: u32) -> io::Result<()> {
         let mut message = Vec::with_capacity(HEADERS + 4);
         message.extend((HEADERS as u32 + 4).to_ne_bytes());
         message.extend(DONE.to_ne_bytes());
@@ -134,9 +141,9 @@ impl ProcessEvents {
         }
         message.extend(4u16.to_ne_bytes());
         message.extend([0; 2]);
-        message.extend(LISTEN.to_ne_bytes());
-        socket.send(&message, 0)?;
-        Ok(ProcessEvents { socket, buffer: Vec::with_capacity(4096) })
+        message.extend(what.to_ne_bytes());
+        self.socket.send(&message, 0)?;
+        Ok(())
     }
 
     /// The next event; `None` if there is none now. What is of no interest is passed over.
@@ -158,6 +165,13 @@ impl ProcessEvents {
                 return Ok(Some(event));
             }
         }
+    }
+}
+
+impl Drop for ProcessEvents {
+    /// Before Linux 6.6 the kernel doesn't see by itself that a listener has gone, and goes on telling.
+    fn drop(&mut self) {
+        let _ = self.say(IGNORE);
     }
 }
 
