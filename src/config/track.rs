@@ -357,7 +357,7 @@ impl<'m> Trackers<'m> {
             (Some("initial"), false) => ArgumentFit::Initial,
             (Some(_), false) => ArgumentFit::Partial,
         };
-        let count = |key: Key| section.int(key).and_then(|n| u32::try_from(n).ok());
+        let (quorum, quorum_max) = quorums(section);
         // Of a delay and one for both the later one holds.
         let position = |key| section.settings.iter().rposition(|setting| setting.key == key);
         let delay = |own: Key| {
@@ -369,8 +369,8 @@ impl<'m> Trackers<'m> {
             arguments,
             fit,
             full_command: section.is_set(process::FULL_COMMAND),
-            quorum: count(process::QUORUM).unwrap_or(1),
-            quorum_max: count(process::QUORUM_MAX).unwrap_or(u32::MAX),
+            quorum,
+            quorum_max,
             fork_delay: delay(process::FORK_DELAY),
             terminate_delay: delay(process::TERMINATE_DELAY),
         });
@@ -384,6 +384,24 @@ impl<'m> Trackers<'m> {
             self.found.push(Tracker { id, name: name.into(), what });
         }
         id
+    }
+}
+
+/// How many processes must run at least, and at most. Of two that contradict each other the first one
+/// holds; none at most means none at least.
+fn quorums(section: &Section) -> (u32, u32) {
+    let count = |key: Key| section.int(key).and_then(|n| u32::try_from(n).ok());
+    match (count(process::QUORUM), count(process::QUORUM_MAX)) {
+        (None, most) => (most.unwrap_or(1).min(1), most.unwrap_or(u32::MAX)),
+        (Some(least), None) => (least, u32::MAX),
+        (Some(least), Some(most)) if least <= most => (least, most),
+        (Some(least), Some(most)) => {
+            let position = |key| section.settings.iter().position(|setting| setting.key == key);
+            match position(process::QUORUM) < position(process::QUORUM_MAX) {
+                true => (least, u32::MAX),
+                false => (most.min(1), most),
+            }
+        }
     }
 }
 
