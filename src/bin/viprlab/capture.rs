@@ -26,6 +26,9 @@ use crate::topology::Namespace;
 /// EtherType of ARP (RFC 826).
 pub(crate) const ARP: u16 = 0x0806;
 
+/// Not a type of its own: all of them (`ETH_P_ALL`, `packet(7)`).
+pub(crate) const EVERYTHING: u16 = libc::ETH_P_ALL as u16;
+
 /// A gratuitous ARP that was seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Garp {
