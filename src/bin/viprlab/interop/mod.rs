@@ -168,6 +168,7 @@ impl Pair {
         let [preferred, other] = routers;
         let mut row = Row::new(self.case, [preferred?, other?]);
         let (steps, trouble) = row.play(&|step| say(step.name()))?;
+        let [preferred_log, other_log] = row.logs();
         Ok(RowReport {
             peer: self.case.peer,
             case: self.case.name,
@@ -176,6 +177,9 @@ impl Pair {
             holds: trouble.is_none(),
             steps,
             trouble,
+            notes: row.notes().collect(),
+            preferred_log,
+            other_log,
         })
     }
 

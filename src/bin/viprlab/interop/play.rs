@@ -4,6 +4,7 @@
 //! the addresses, the other one is silent and has none of them, the change was announced, and both
 //! daemons say of themselves what the wire shows. Then it must stay so for some intervals.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,13 @@ const LOOK: Duration = Duration::from_millis(20);
 /// less than what it would wait had it not heard that.
 const HANDOVER_SLACK: u32 = 2;
 
-/// How many lines of each log are told when a row fails.
-const LAST_WORDS: usize = 8;
+/// FRR's vrrpd does not look at its link.
+const FRR_IS_QUIET: &str = "FRR announces nothing when its link or cable comes back, since it never ceased to call \
+                            itself master: with the virtual MAC on both sides no client needs it";
+
+/// FRR's vrrpd has no state for a router that is cut off.
+const FRR_STAYS: &str = "FRR goes on to call itself master while its link is down or its cable out; \
+                         nobody hears it, its macvlan being down as well";
 
 /// Two routers, being played with.
 #[derive(Debug)]
@@ -57,6 +63,8 @@ pub(super) struct Row<'a> {
     routers: [Router<'a>; 2],
     /// Since when the adverts of each are to be looked at.
     begun: Instant,
+    /// What is peculiar to the peer, and not wrong.
+    notes: BTreeSet<&'static str>,
 }
 
 impl Step {
@@ -96,7 +104,7 @@ impl Step {
 impl<'a> Row<'a> {
     /// A row of two routers, first the preferred one.
     pub(super) fn new(case: &'a Case, routers: [Router<'a>; 2]) -> Self {
-        Row { case, routers, begun: Instant::now() }
+        Row { case, routers, begun: Instant::now(), notes: BTreeSet::new() }
     }
 
     /// Plays all steps, up to the first that fails; `say` hears what is being done.
@@ -113,16 +121,26 @@ impl<'a> Row<'a> {
             match self.step(step) {
                 Ok(cell) => cells.push(cell),
                 Err(Halt::Stop(Stop::Trouble(why))) => {
-                    return Ok((cells, Some(self.trouble(step.name(), why))));
+                    return Ok((cells, Some(Trouble { step: step.name(), why })));
                 }
                 Err(halt) => return Err(halt),
             }
         }
         match self.end() {
-            Err(Stop::Trouble(why)) => Ok((cells, Some(self.trouble("the end", why)))),
+            Err(Stop::Trouble(why)) => Ok((cells, Some(Trouble { step: "the end", why }))),
             Err(stop) => Err(stop.into()),
             Ok(()) => Ok((cells, None)),
         }
+    }
+
+    /// What was peculiar to the peer, and not wrong.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &'static str> {
+        self.notes.iter().copied()
+    }
+
+    /// The logs of both, first that of the preferred one.
+    pub(super) fn logs(&self) -> [Vec<String>; 2] {
+        self.routers.each_ref().map(Router::log)
     }
 
     fn step(&mut self, step: Step) -> Result<Cell, Halt> {
@@ -132,7 +150,7 @@ impl<'a> Row<'a> {
             Step::Start => self.begun,
             _ => event,
         };
-        let first = self.becomes(step.master(), since)?;
+        let first = self.becomes(step, since)?;
         if step == Step::Stop {
             self.judge_handover(event)?;
         }
@@ -165,12 +183,13 @@ impl<'a> Row<'a> {
         Ok(at)
     }
 
-    /// Waits until `master` is that and alone, and stays so; tells when it first advertised after
-    /// `since`.
-    fn becomes(&mut self, master: Role, since: Instant) -> Result<Instant, Halt> {
+    /// Waits until the master after `step` is that and alone, and stays so; tells when it first
+    /// advertised after `since`.
+    fn becomes(&mut self, step: Step, since: Instant) -> Result<Instant, Halt> {
+        let master = step.master();
         let needs = self.case.master_down(Role::Other);
         let deadline = Instant::now() + needs + PATIENCE;
-        while let Some(wrong) = self.wrong(master, since)? {
+        while let Some(wrong) = self.wrong(step, since)? {
             if Instant::now() >= deadline {
                 let waited = (needs + PATIENCE).as_secs_f64();
                 let why = format!("{waited:.1} s later {wrong}");
@@ -180,7 +199,7 @@ impl<'a> Row<'a> {
         }
         let right = Instant::now();
         self.pause(self.settles())?;
-        if let Some(wrong) = self.wrong(master, since)? {
+        if let Some(wrong) = self.wrong(step, since)? {
             let why = format!("it was right first, but then {wrong}");
             return Err(Stop::Trouble(why).into());
         }
@@ -195,11 +214,13 @@ impl<'a> Row<'a> {
         first.ok_or_else(|| Stop::Trouble("its adverts are gone".into()).into())
     }
 
-    /// What is not as it should be with `master` alone since `since`, if anything.
-    fn wrong(&mut self, master: Role, since: Instant) -> Result<Option<String>, Halt> {
+    /// What is not as it should be after `step`, which was at `since`, if anything.
+    fn wrong(&mut self, step: Step, since: Instant) -> Result<Option<String>, Halt> {
+        let master = step.master();
         for router in &mut self.routers {
             router.alive()?;
         }
+        let mut notes = BTreeSet::new();
         let (is, other) = (self.router(master), self.router(master.other()));
         let (name, others_name) = (is.program.name(), other.program.name());
 
@@ -238,6 +259,10 @@ impl<'a> Row<'a> {
                 return Ok(Some(format!("{address} is still on {others_name}'s {interface}")));
             }
             if !is.ear.announced(address, since) {
+                if is.program == Program::Frr && matches!(step, Step::LinkUp | Step::CableIn) {
+                    notes.insert(FRR_IS_QUIET);
+                    continue;
+                }
                 return Ok(Some(format!("{name} has not announced {address}")));
             }
         }
@@ -246,8 +271,13 @@ impl<'a> Row<'a> {
             return Ok(Some(format!("{name} advertises, but says that it is {}", told(claims.0))));
         }
         if claims.1 == Some(State::Master) {
-            return Ok(Some(format!("{others_name} is silent, but says that it is MASTER")));
+            if other.program == Program::Frr && matches!(step, Step::LinkDown | Step::CableOut) {
+                notes.insert(FRR_STAYS);
+            } else {
+                return Ok(Some(format!("{others_name} is silent, but says that it is MASTER")));
+            }
         }
+        self.notes.append(&mut notes);
         Ok(None)
     }
 
@@ -314,23 +344,19 @@ impl<'a> Row<'a> {
     fn router(&self, role: Role) -> &Router<'a> {
         &self.routers[role as usize]
     }
-
-    fn trouble(&self, step: &'static str, why: String) -> Trouble {
-        let logs = self.routers.each_ref().map(|router| router.last_words(LAST_WORDS));
-        let [preferred, other] = logs;
-        Trouble { step, why, preferred_log: preferred, other_log: other }
-    }
 }
 
-/// Whether viprd, if this is it, has taken every packet that it received.
+/// Whether a router has taken every packet that it received.
 fn nothing_refused(router: &Router<'_>) -> Result<(), Stop> {
     let refused = router.refused()?;
-    if refused.is_empty() {
-        return Ok(());
+    let name = router.program.name();
+    match &refused[..] {
+        [] => Ok(()),
+        refused => {
+            let refused = refused.join(", ");
+            Err(Stop::Trouble(format!("{name} has refused packets: {refused}")))
+        }
     }
-    let refused: Vec<String> =
-        refused.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    Err(Stop::Trouble(format!("viprd has refused packets: {}", refused.join(", "))))
 }
 
 fn told(state: Option<State>) -> &'static str {

@@ -1,5 +1,6 @@
 //! **The matrix**: rows of cells, and why a row is red.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -37,6 +38,12 @@ pub(crate) struct RowReport {
     pub(crate) steps: Vec<Cell>,
     /// What did not.
     pub(crate) trouble: Option<Trouble>,
+    /// What is peculiar to the peer, and not wrong.
+    pub(crate) notes: Vec<&'static str>,
+    /// All that the preferred router has logged.
+    pub(crate) preferred_log: Vec<String>,
+    /// And the other one.
+    pub(crate) other_log: Vec<String>,
 }
 
 /// A step that went as it should.
@@ -55,11 +62,10 @@ pub(crate) struct Trouble {
     pub(crate) step: &'static str,
     /// What is wrong, in words.
     pub(crate) why: String,
-    /// The last lines of the logs.
-    pub(crate) preferred_log: Vec<String>,
-    /// Of the other router.
-    pub(crate) other_log: Vec<String>,
 }
+
+/// How many lines of each log are told when a row is red.
+const LAST_WORDS: usize = 8;
 
 /// What stands in a cell that is red.
 const RED: &str = "RED";
@@ -93,6 +99,10 @@ impl fmt::Display for Report {
         }
         write!(f, "{table}")?;
         writeln!(f, "\nFrom each event to the first advert of the router that has to be master.")?;
+        let notes: BTreeSet<&str> = self.rows.iter().flat_map(|row| row.notes.clone()).collect();
+        for note in notes {
+            writeln!(f, "{note}.")?;
+        }
         for row in &self.rows {
             let Some(trouble) = &row.trouble else { continue };
             let (peer, preferred) = (row.peer.name(), row.preferred.name());
@@ -102,10 +112,8 @@ impl fmt::Display for Report {
                 "\n{peer} {} ({}), {preferred} preferred, {}: {}",
                 row.case, row.title, trouble.step, trouble.why
             )?;
-            for (name, log) in
-                [(preferred, &trouble.preferred_log), (other.name(), &trouble.other_log)]
-            {
-                for line in log {
+            for (name, log) in [(preferred, &row.preferred_log), (other.name(), &row.other_log)] {
+                for line in &log[log.len().saturating_sub(LAST_WORDS)..] {
                     writeln!(f, "    {name}: {line}")?;
                 }
             }
@@ -131,17 +139,15 @@ mod tests {
             holds: trouble.is_none(),
             steps: vec![Cell { step: "start", ms: 712.4 }],
             trouble,
+            notes: vec!["it has a way of its own"],
+            preferred_log: vec![],
+            other_log: vec!["a last word".into(); 2 * LAST_WORDS],
         }
     }
 
     #[test]
     fn a_red_row_says_where_and_why() {
-        let trouble = Trouble {
-            step: "stop",
-            why: "viprd sends no adverts".into(),
-            preferred_log: vec![],
-            other_log: vec!["a last word".into()],
-        };
+        let trouble = Trouble { step: "stop", why: "viprd sends no adverts".into() };
         let report =
             Report { holds: false, took_s: 4.0, rows: vec![row(None), row(Some(trouble))] };
         let text = report.to_string();
@@ -152,7 +158,10 @@ mod tests {
         assert!(lines[2].ends_with("green"), "{text}");
         let why = "FRR v3 (VRRPv3, IPv4), FRR preferred, stop: viprd sends no adverts";
         assert!(lines.contains(&why), "{text}");
-        assert!(lines.contains(&"    viprd: a last word"), "{text}");
+        let last_words = lines.iter().filter(|line| **line == "    viprd: a last word");
+        assert_eq!(last_words.count(), LAST_WORDS, "{text}");
+        let notes = lines.iter().filter(|line| **line == "it has a way of its own.");
+        assert_eq!(notes.count(), 1, "{text}");
         assert_eq!(lines.last(), Some(&"1 of 2 rows are RED; it took 4 s."));
     }
 }

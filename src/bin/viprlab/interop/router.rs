@@ -173,13 +173,18 @@ impl<'a> Router<'a> {
         })
     }
 
-    /// What viprd has refused of the packets that it received since it was started: each counter
-    /// of a refusal that is not zero. Nothing of another daemon, or of one that does not run.
+    /// What the daemon has refused of the packets that it received: of viprd each counter of a
+    /// refusal that is not zero, since it was started; of others what they complained of.
     ///
     /// # Errors
-    /// [`Stop::Trouble`] if it does not answer.
-    pub(super) fn refused(&self) -> Result<Vec<(&'static str, u64)>, Stop> {
-        if self.program != Program::Viprd || self.running.is_none() {
+    /// [`Stop::Trouble`] if viprd does not answer.
+    pub(super) fn refused(&self) -> Result<Vec<String>, Stop> {
+        if self.program != Program::Viprd {
+            let mut log = self.log();
+            log.retain(|line| COMPLAINTS.iter().any(|complaint| line.contains(complaint)));
+            return Ok(log);
+        }
+        if self.running.is_none() {
             return Ok(vec![]);
         }
         let records = self.ask(&Request::Stats { name: None }).map_err(|error| {
@@ -198,16 +203,16 @@ impl<'a> Router<'a> {
             }
         }
         refused.retain(|&(_, count)| count > 0);
-        Ok(refused)
+        Ok(refused.iter().map(|(name, count)| format!("{name} {count}")).collect())
     }
 
-    /// The last lines of its log.
-    pub(super) fn last_words(&self, lines: usize) -> Vec<String> {
+    /// All that its daemons have logged.
+    pub(super) fn log(&self) -> Vec<String> {
         let mut log = self.past.clone();
         if let Some(running) = &self.running {
             log.extend(running.daemon.log().into_iter().map(|line| line.text));
         }
-        log.split_off(log.len().saturating_sub(lines))
+        log
     }
 
     fn ask(&self, request: &Request) -> io::Result<Vec<Record>> {
@@ -225,6 +230,18 @@ impl<'a> Router<'a> {
         Err(io::ErrorKind::UnexpectedEof.into())
     }
 }
+
+/// Words of keepalived and FRR about a packet that they refuse.
+const COMPLAINTS: [&str; 8] = [
+    "Invalid VRRPv",
+    "IPSEC-AH",
+    "Received AH header",
+    "No AH header",
+    "received an invalid",
+    "invalid TTL",
+    "wrong version",
+    "Datagram invalid",
+];
 
 /// Counters of refusals whose names do not say so.
 const REFUSALS: [&str; 3] = ["invalid_type_pkts_rcvd", "auth_type_mismatch", "own_address_rcvd"];
