@@ -36,7 +36,7 @@ use report::RowReport;
 use router::Router;
 
 /// How many rows are played at once: they sleep nearly all of the time.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 16;
 
 /// How long the kernel may look for duplicates of new addresses.
 const ADDRESSES_WITHIN: Duration = Duration::from_secs(10);
