@@ -2,6 +2,7 @@
 #
 #   make demo      two routers, one address, a failover: the experiment of the seed page
 #   make test      everything: format, lints, docs, man pages, unit, simulation, network tests
+#   make interop   viprd beside keepalived and FRR, as master and as backup: the matrix, in a minute
 #   make bench     viprd beside keepalived in 10 minutes: rewrites docs/BENCHMARKS.md
 #   make pieces    the criterion benches of the pieces
 #   make install   binaries, man pages, configuration, systemd unit below $(DESTDIR)$(PREFIX)
@@ -10,7 +11,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 CARGO ?= cargo
 
-.PHONY: all demo test bench pieces install setup-demo setup-test
+.PHONY: all demo test interop bench pieces install setup-demo setup-test
 
 all:
 	$(CARGO) build --release --locked
@@ -35,6 +36,10 @@ test: setup-test
 
 pieces: setup-test
 	$(CARGO) bench --locked
+
+interop: setup-test
+	$(CARGO) build --release --locked
+	target/release/viprlab interop
 
 bench: setup-test
 	$(CARGO) build --release --locked
