@@ -17,6 +17,7 @@ const ROUTERS: u32 = 4_000;
 /// The one interface's index.
 const INDEX: u32 = 7;
 const ACK: u16 = 4; // NLM_F_ACK, netlink(7)
+const DUMP: u16 = 0x300; // NLM_F_DUMP
 
 fn bytes(message: RouteNetlinkMessage, seq: u32) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
@@ -99,10 +100,11 @@ fn answer(host: &mut Host, buffer: &mut [u8]) -> u32 {
         for header in headers(&buffer[..request.len]) {
             let flags = u16::from_ne_bytes([header[6], header[7]]);
             match request.to {
-                Socket::Monitor => {
-                    host.on_monitor(&bytes(link(), seq(header)));
-                    host.on_monitor(&ending(seq(header), None));
+                Socket::Command if flags & DUMP == DUMP => {
+                    host.on_command(&bytes(link(), seq(header)));
+                    host.on_command(&ending(seq(header), None));
                 }
+                Socket::Monitor => host.on_monitor(&ending(seq(header), Some(header))),
                 Socket::Command if flags & ACK != 0 => {
                     host.on_command(&ending(seq(header), Some(header)));
                 }

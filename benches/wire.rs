@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use viprd::base::{Centis, Mac, Vrid};
 use viprd::wire::arp::GratuitousArp;
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, ChecksumForm, Version};
+use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
@@ -21,6 +21,7 @@ fn content(version: Version, form: ChecksumForm, addresses: &[IpAddr]) -> Advert
         source: SOURCE,
         addresses,
         checksum_form: form,
+        authentication: Authentication::None,
     }
 }
 

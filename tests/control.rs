@@ -19,7 +19,7 @@ use viprd::control::{
     DaemonInfo, ErrorCode, LatencyRecord, MAX_PENDING, MAX_REQUEST, PAGE, Progress, Record,
     ReloadRecord, Request, Session, StateWord, StatusRecord, View,
 };
-use viprd::vrrp::{Engine, GarpParams, Preempt, RouterParams, Transport};
+use viprd::vrrp::{Conduct, Engine, GarpParams, Preempt, RouterParams, Transport};
 use viprd::wire::{Advert, ChecksumForm, Version};
 
 const ETH0: u32 = 2;
@@ -118,6 +118,8 @@ impl World {
             destination: Ipv4Addr::new(224, 0, 0, 18).into(),
             ttl: 255,
             auth_type: 0,
+            auth_data: [0; 8],
+            signed: None,
             checksum_form: ChecksumForm::Message,
             addresses: [[192, 168, 122, 52]].as_slice().into(),
         };
@@ -175,6 +177,7 @@ fn router(name: &str, link: u32, vrid: u8) -> RouterParams {
         }]
         .into(),
         garp: GarpParams::default(),
+        conduct: Conduct::default(),
         source_mac: None,
         macvlans: Box::default(),
         accept: true,

@@ -6,12 +6,15 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 
 use viprd::base::{
-    Centis, Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId,
-    Scope, Span, VirtualAddress, Vrid,
+    Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId, Scope, Span,
+    VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Preempt, RouterParams, StateName, Transport};
+use viprd::vrrp::{
+    Action, Conduct, Engine, GarpParams, Preempt, RouterParams, StateName, Transport,
+};
+use viprd::wire::auth::Secret;
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, ChecksumForm, Version};
+use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
 /// Counts what this thread asks for; other tests run beside it.
 struct Counting;
@@ -64,11 +67,17 @@ struct House {
     engine: Engine,
     frames: Vec<AdvertFrame>,
     peers: Vec<AdvertFrame>,
+    /// Of the last signed advert.
+    sequence: u32,
     now: Instant,
 }
 
 impl House {
     fn new() -> Self {
+        House::of(params)
+    }
+
+    fn of(params: impl Fn(u8) -> RouterParams) -> Self {
         let params: Vec<RouterParams> = (1..=ROUTERS).map(params).collect();
         let frame = |params: &RouterParams, source: IpAddr| {
             let content = AdvertContent {
@@ -79,6 +88,7 @@ impl House {
                 source,
                 addresses: &[Ipv4Addr::new(192, 0, 2, params.vrid.get()).into()],
                 checksum_form: params.checksum_form,
+                authentication: params.conduct.authentication,
             };
             AdvertFrame::new(&content, Mac::default())
         };
@@ -87,6 +97,7 @@ impl House {
             frames: params.iter().map(|params| frame(params, [10, 0, 0, 1].into())).collect(),
             peers: params.iter().map(|params| frame(params, [10, 0, 0, 2].into())).collect(),
             engine: Engine::new(params, 1),
+            sequence: 0,
             now,
         };
         house.link(true);
@@ -113,6 +124,7 @@ impl House {
             match action {
                 Action::Advertise { router, priority } => {
                     self.frames[router.index()].set_priority(priority);
+                    self.frames[router.index()].sign(self.sequence);
                 }
                 Action::SetAddresses { router } => self.engine.on_addresses_set(self.now, router),
                 _ => {}
@@ -122,8 +134,10 @@ impl House {
 
     /// Everybody hears the peer.
     fn hear(&mut self, priority: u8) {
+        self.sequence += 1;
         for peer in &mut self.peers {
             peer.set_priority(priority);
+            peer.sign(self.sequence);
             let advert = Advert::parse(peer.packet()).expect("our own");
             self.engine.on_advert(self.now, IFINDEX, &advert);
         }
@@ -157,8 +171,8 @@ impl House {
         let mut garbage = [0x45; 60];
         for byte in 0..60 {
             garbage[byte] ^= byte as u8;
-            if let Err((refusal, vrid)) = Advert::parse(&garbage) {
-                self.engine.on_malformed(IFINDEX, Family::Ipv4, refusal, vrid);
+            if let Err(refused) = Advert::parse(&garbage) {
+                self.engine.on_malformed(IFINDEX, &refused);
             }
         }
         self.run_for(Span::from_secs(1));
@@ -190,6 +204,7 @@ fn params(vrid: u8) -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams { refresh: Span::from_secs(1), ..GarpParams::default() },
+        conduct: Conduct::default(),
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
@@ -224,6 +239,33 @@ fn a_steady_active_allocates_nothing() {
     let asked = requests(|| house.run_for(Span::from_secs(100)));
     assert!(house.engine.view(RouterId(0)).counters.advertisement_sent >= 1_000);
     assert_eq!(asked, 0);
+}
+
+/// HMACs are made and verified in place.
+#[test]
+fn signed_adverts_allocate_nothing_either() {
+    let signed = |vrid| {
+        let authentication = Authentication::Header(Secret::new(b"secret"));
+        RouterParams {
+            version: Version::V2,
+            interval: Centis::DEFAULT,
+            conduct: Conduct { authentication, ..Conduct::default() },
+            ..params(vrid)
+        }
+    };
+    let mut house = House::of(signed);
+    let asked = requests(|| {
+        for _ in 0..100 {
+            house.hear(200);
+            house.run_for(Span::from_secs(1));
+        }
+    });
+    assert!(house.all(StateName::Backup));
+    assert_eq!(house.engine.view(RouterId(0)).counters.advertisement_rcvd, 100);
+    assert_eq!(asked, 0);
+    house.run_for(Span::from_secs(10));
+    assert!(house.all(StateName::Master));
+    assert_eq!(requests(|| house.run_for(Span::from_secs(100))), 0);
 }
 
 /// Elections, handovers, contests, faults and bad packets for everybody at once. Only the first

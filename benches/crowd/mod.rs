@@ -8,9 +8,9 @@ use viprd::base::{
     Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, Scope, Span,
     VirtualAddress, Vrid,
 };
-use viprd::vrrp::{Engine, GarpParams, Preempt, RouterParams, Transport};
+use viprd::vrrp::{Conduct, Engine, GarpParams, Preempt, RouterParams, Transport};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, ChecksumForm, Version};
+use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
 /// When everything begins.
 pub(crate) const START: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -56,6 +56,7 @@ fn params(router: usize, routers: usize) -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams::default(),
+        conduct: Conduct::default(),
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
@@ -118,6 +119,7 @@ pub(crate) fn packets(routers: usize, priority: u8) -> Vec<(IfIndex, Vec<u8>)> {
             source: Ipv4Addr::new(10, 0, 0, 2).into(),
             addresses: &[address_of(router).into()],
             checksum_form: ChecksumForm::Message,
+            authentication: Authentication::None,
         };
         let frame = AdvertFrame::new(&content, Mac::default());
         (IfIndex(link_of(router).0 + 2), frame.packet().to_vec())

@@ -3,7 +3,9 @@
 use viprd::control::Request;
 use viprd::wire::Advert;
 use viprd::wire::arp::GratuitousArp;
+use viprd::wire::auth::AuthenticationHeader;
 use viprd::wire::checksum::Sum;
+use viprd::wire::ipv6::Ipv6Header;
 use zerocopy::IntoBytes;
 
 /// Where the message begins in a packet whose IP header has no options.
@@ -28,8 +30,12 @@ pub(crate) fn survive(bytes: &[u8]) {
 
 fn advert(packet: &[u8]) {
     let Ok(advert) = Advert::parse(packet) else { return };
-    let header_len = usize::from(packet[0] & 15) * 4;
-    let message = &packet[header_len..];
+    let ip_len = match packet[0] >> 4 {
+        6 => Ipv6Header::LEN,
+        _ => usize::from(packet[0] & 15) * 4,
+    };
+    let before = ip_len + advert.signed.map_or(0, |_| AuthenticationHeader::LEN);
+    let message = &packet[before..];
     assert_eq!(message[0], advert.version.number() << 4 | 1);
     assert_eq!((message[1], message[2]), (advert.vrid, advert.priority));
     assert_eq!(usize::from(message[3]), advert.addresses.len());

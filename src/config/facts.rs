@@ -29,7 +29,7 @@ pub(crate) struct Facts<'m> {
     pub(crate) starts_master: bool,
     /// Whether it keeps strictly to the RFCs.
     pub(crate) strict: bool,
-    /// Whether it has unicast peers.
+    /// Whether it has unicast peers; no RFC has them, so a strict one has none.
     pub(crate) unicast: bool,
 }
 
@@ -55,6 +55,8 @@ impl<'m> Facts<'m> {
             None => 100,
         };
         let own = section.text(instance::INTERFACE);
+        let strict = section.bool(instance::STRICT_MODE);
+        let strict = strict.unwrap_or_else(|| globals.is_set(global::VRRP_STRICT));
         Facts {
             section,
             globals,
@@ -64,10 +66,8 @@ impl<'m> Facts<'m> {
             version: if is_v6 || version == Some(3) { Version::V3 } else { Version::V2 },
             priority,
             starts_master,
-            strict: section
-                .bool(instance::STRICT_MODE)
-                .unwrap_or_else(|| globals.is_set(global::VRRP_STRICT)),
-            unicast: section.lines(instance::UNICAST_PEER).next().is_some(),
+            strict,
+            unicast: !strict && section.lines(instance::UNICAST_PEER).next().is_some(),
         }
     }
 

@@ -11,10 +11,10 @@ use super::keywords::{
     Key, address as addr, global, group::peer, instance, tracking::interface as tracked,
 };
 use super::model::{Datum, Entry, Section};
-use super::{Configuration, settings};
+use super::{Configuration, conduct, settings};
 use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
 use crate::vrrp::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
-use crate::wire::{ChecksumForm, Version};
+use crate::wire::Version;
 use vmac::{Vmac, Vmacs};
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
@@ -38,6 +38,12 @@ impl Lowering<'_> {
     fn router(&mut self, router: &Facts<'_>) -> Option<RouterParams> {
         let link = self.links.intern(router.interface?);
         let section = router.section;
+        let (conduct, checksum_form) = conduct::conduct(router);
+        let mut garp = self.garp(section);
+        if router.strict {
+            // No RFC has gratuitous ARPs against a rival.
+            garp.lower_priority_repeat = 0;
+        }
         let mut vmac = Vmac::of(router, link, router.vrid?);
         // Also without an address: the virtual MAC is ours to answer for.
         self.home(&mut vmac, link, None);
@@ -47,13 +53,14 @@ impl Lowering<'_> {
             vrid: Vrid::new(router.vrid?)?,
             version: router.version,
             transport: transport(router),
-            checksum_form: self.checksum_form(section),
+            checksum_form,
             priority: router.priority,
             interval: router.interval().1,
             preempt: preempt(router),
             tracked_links: self.tracked_links(section),
             addresses: self.addresses(router, link, &mut vmac),
-            garp: self.garp(section),
+            garp,
+            conduct,
             source_mac: vmac.source(),
             macvlans: vmac.macvlans(),
             accept: accepts(router),
@@ -119,17 +126,6 @@ impl Lowering<'_> {
         })
     }
 
-    /// What v3's checksum over IPv4 covers: with the pseudo-header unless `v3_checksum_as_v2` says
-    /// otherwise. That is keepalived's default, and keepalived 2.2 takes no other form: of two of
-    /// them one may be replaced by us, and they must go on understanding each other.
-    fn checksum_form(&self, section: &Section) -> ChecksumForm {
-        let own = section.bool(instance::V3_CHECKSUM_AS_V2);
-        match own.or_else(|| self.globals.bool(global::V3_CHECKSUM_AS_V2)) {
-            Some(true) => ChecksumForm::Message,
-            Some(false) | None => ChecksumForm::PseudoHeader,
-        }
-    }
-
     fn garp(&self, section: &Section) -> GarpParams {
         let globals = self.globals;
         let count = |own: Key, common: Key| {
@@ -193,7 +189,7 @@ fn transport(router: &Facts<'_>) -> Transport {
     let sources = [instance::UNICAST_SRC_IP, instance::MCAST_SRC_IP];
     let given = section.settings.iter().rev().find(|setting| sources.contains(&setting.key));
     let source = given.and_then(|setting| section.ip(setting.key));
-    let fault_without = section.is_set(instance::UNICAST_FAULT_NO_PEER);
+    let fault_without = !router.strict && section.is_set(instance::UNICAST_FAULT_NO_PEER);
     Transport {
         family: if router.is_v6 { Family::Ipv6 } else { Family::Ipv4 },
         source: source.filter(|ip| ip.is_ipv6() == router.is_v6),

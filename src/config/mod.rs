@@ -9,6 +9,7 @@
 
 mod check;
 pub mod command;
+mod conduct;
 pub mod diagnostic;
 mod facts;
 mod host;

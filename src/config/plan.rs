@@ -155,7 +155,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::base::{Centis, Family, Scope, VirtualAddress, Vrid};
-    use crate::vrrp::{GarpParams, Preempt, Transport};
+    use crate::vrrp::{Conduct, GarpParams, Preempt, Transport};
     use crate::wire::{ChecksumForm, Version};
     use proptest::prelude::*;
 
@@ -180,6 +180,7 @@ mod tests {
                 scope: Scope::GLOBAL,
             }]),
             garp: GarpParams::default(),
+            conduct: Conduct::default(),
             source_mac: None,
             macvlans: Box::default(),
             accept: true,

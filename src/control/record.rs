@@ -105,6 +105,13 @@ pub struct ShowRecord {
     pub addresses_set: Option<bool>,
     /// Interfaces that must be up besides its own.
     pub tracked_interfaces: Vec<String>,
+    /// How its v2 adverts are authenticated: `none`, `password` or `header`.
+    #[serde(default)]
+    pub authentication: String,
+    /// What its v3 checksums over IPv4 cover now: `rfc9568` (the message) or `rfc5798` (a
+    /// pseudo-header too); `None` for v2, which has one form.
+    #[serde(default)]
+    pub checksum: Option<String>,
     /// How it announces its addresses.
     pub garp: GarpRecord,
     /// What it has counted.
@@ -134,7 +141,8 @@ pub struct AddressRecord {
 pub struct CauseRecord {
     /// For programs: `startup`, `shutdown`, `interface-absent`, `interface-down`,
     /// `no-primary-ip-address`, `tentative-ip-address`, `no-unicast-peers`,
-    /// `interface-not-ethernet`, `fault-ended`, `master-timeout`, `master-resigned`, `outranked`, `address-lost`.
+    /// `interface-not-ethernet`, `fault-ended`, `master-timeout`, `master-resigned`,
+    /// `lower-priority-master`, `preempt-hold-timeout`, `owner-preempt`, `outranked`, `address-lost`.
     pub event: String,
     /// For people: a clause that follows "because".
     pub words: String,
@@ -370,7 +378,11 @@ counters_record! {
         ip_ttl_errors,
         checksum_errors,
         version_errors,
+        invalid_auth_type,
         auth_type_mismatch,
+        auth_failures,
+        auth_replays,
+        v2_ignored,
         own_address_rcvd,
         peer_errors,
         destination_errors,
@@ -402,7 +414,10 @@ impl RouterCountersRecord {
             + self.ip_ttl_errors
             + self.checksum_errors
             + self.version_errors
+            + self.invalid_auth_type
             + self.auth_type_mismatch
+            + self.auth_failures
+            + self.auth_replays
             + self.own_address_rcvd
             + self.peer_errors
             + self.destination_errors

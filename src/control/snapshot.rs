@@ -9,6 +9,7 @@ use super::{View, WallTime};
 use crate::base::{Family, Histogram, Instant, Span, VirtualAddress};
 use crate::vrrp::params::{active_down_interval, skew_time};
 use crate::vrrp::{GarpParams, Preempt, RouterView, State};
+use crate::wire::{Authentication, ChecksumForm, Version};
 
 impl View<'_> {
     pub(super) fn status(&self, router: &RouterView<'_>) -> StatusRecord {
@@ -19,7 +20,7 @@ impl View<'_> {
         };
         let master_priority = match router.state {
             State::Initialize { .. } => None,
-            State::Backup(backup) => backup.active.map(|(_, priority)| priority),
+            State::Backup(backup) => backup.heard().map(|(_, priority)| priority),
             State::Active(_) => Some(router.priority),
         };
         let since = self.since(router);
@@ -88,6 +89,19 @@ impl View<'_> {
                 .iter()
                 .map(|&link| link_name(link, self.names).into())
                 .collect(),
+            authentication: match params.conduct.authentication {
+                Authentication::None => "none",
+                Authentication::Password(_) => "password",
+                Authentication::Header(_) => "header",
+            }
+            .into(),
+            checksum: (params.version == Version::V3).then(|| {
+                match router.checksum_form {
+                    ChecksumForm::Message => "rfc9568",
+                    ChecksumForm::PseudoHeader => "rfc5798",
+                }
+                .into()
+            }),
             garp: garp(&params.garp),
             counters: router.counters.into(),
         }
@@ -167,7 +181,12 @@ fn times(router: &RouterView<'_>) -> TimesRecord {
         State::Backup(backup) => (backup.active_interval, backup.down_interval),
         State::Initialize { .. } | State::Active(_) => (
             params.interval,
-            active_down_interval(params.version, router.priority, params.interval),
+            active_down_interval(
+                params.version,
+                router.priority,
+                params.interval,
+                params.conduct.down_adverts,
+            ),
         ),
     };
     let skew = skew_time(params.version, router.priority, active_interval);

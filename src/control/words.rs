@@ -1,7 +1,7 @@
 //! Faults and causes in words, for answers and for the log.
 
 use crate::base::{LinkId, LinkNames};
-use crate::vrrp::{Cause, Fault};
+use crate::vrrp::{Cause, Fault, Preemption};
 
 /// Why a router can't run, such as `interface eth1 is down`.
 pub fn fault_words(fault: Fault, names: &LinkNames) -> String {
@@ -35,6 +35,17 @@ pub fn cause_words(cause: Cause, names: &LinkNames) -> String {
         Cause::FaultEnded => "what kept it from running is over".into(),
         Cause::ActiveTimeout => "the master was not heard for the whole down interval".into(),
         Cause::ActiveLeft => "the master resigned and nobody else took over".into(),
+        Cause::Unanswered { left } => {
+            format!("{left} resigned and the master was not heard after that")
+        }
+        Cause::Preempted { active, priority, by } => {
+            let why = match by {
+                Preemption::Priority => "",
+                Preemption::DelayOver => ", and preempt_delay is over",
+                Preemption::Owner => ", and it owns the addresses",
+            };
+            format!("it outranks the master {active} with priority {priority}{why}")
+        }
         Cause::Outranked { by, priority } => {
             format!("{by} is master with priority {priority} and outranks it")
         }
@@ -56,6 +67,10 @@ pub(super) fn cause_event(cause: Cause) -> &'static str {
         Cause::FaultEnded => "fault-ended",
         Cause::ActiveTimeout => "master-timeout",
         Cause::ActiveLeft => "master-resigned",
+        Cause::Unanswered { .. } => "master-timeout",
+        Cause::Preempted { by: Preemption::Priority, .. } => "lower-priority-master",
+        Cause::Preempted { by: Preemption::DelayOver, .. } => "preempt-hold-timeout",
+        Cause::Preempted { by: Preemption::Owner, .. } => "owner-preempt",
         Cause::Outranked { .. } => "outranked",
         Cause::AddressLost => "address-lost",
     }

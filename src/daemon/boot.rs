@@ -16,12 +16,13 @@ use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::manners;
 use super::pulse::Pulse;
+use super::refusals::Limiter;
 use super::reload::{self, Reload};
 use super::run::{Daemon, Joined};
 use super::signals;
 use super::sysctl::Sysctls;
 use super::vmacs;
-use super::words::{Limiter, count};
+use super::words::count;
 use crate::base::Instant;
 use crate::config::{self, Configuration, Loaded};
 use crate::io::process::{self, NetworkNamespace};
@@ -41,7 +42,7 @@ const KEEPALIVED_EQUIVALENT: &str = "2.4.3";
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Wanted receive buffers. 4,000 adverts that arrive at once take about 3 MB of socket memory; a
 /// mass failover makes about as many netlink messages.
-const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
+pub(super) const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
 const MONITOR_RECEIVE_BUFFER: usize = 16 << 20;
 const COMMAND_RECEIVE_BUFFER: usize = 4 << 20;
 const FRAME_SEND_BUFFER: usize = 16 << 20;
@@ -60,7 +61,9 @@ mod exit {
 /// Every descriptor of the daemon.
 pub(super) struct Sockets {
     pub vrrp: OwnedFd,
-    /// The same for IPv6, which the kernel may not have.
+    /// Hears adverts behind authentication headers; opened when a router has such.
+    pub signed: Option<OwnedFd>,
+    /// The same as `vrrp` for IPv6, which the kernel may not have.
     pub vrrp_ipv6: Option<OwnedFd>,
     /// To unicast peers.
     pub peers_ipv4: OwnedFd,
@@ -247,9 +250,13 @@ fn start(
     let mut host = Host::new(&names);
     host.set_macvlan_group(vmacs::link_group(control_path(arguments)));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
-    let frames = Frames::new(&sockets, &routers, names.len());
+    // Seconds since 1970: above what an earlier run can have reached with one advert a second.
+    let sequence = u32::try_from(clock::wall_nanos() / 1_000_000_000).unwrap_or(0);
+    let frames = Frames::new(&sockets, &routers, names.len(), sequence);
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
+    let log_unknown_vrids = global.log_unknown_vrids;
+    let startup_delay = (global.startup_delay, global.delay_after_boot);
     let config::Firewall { table, priority, counters } = global.firewall.clone();
     let standard = FirewallOptions::default();
     let firewall = Firewall::new(FirewallOptions {
@@ -280,6 +287,9 @@ fn start(
         stopping: None,
         frame_failures: 0,
         peer_failures: 0,
+        log_unknown_vrids,
+        startup_delay,
+        start_from: Instant::ZERO,
         packets_came: false,
     })
 }
@@ -307,6 +317,7 @@ impl Sockets {
                 .map_err(system("can't take signals"))?,
             vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER)
                 .map_err(system("can't open a raw socket for VRRP"))?,
+            signed: None,
             vrrp_ipv6,
             peers_ipv4: sockets::raw_ipv4_sender(None, FRAME_SEND_BUFFER)
                 .map_err(system("can't open a raw socket to unicast peers"))?,

@@ -11,7 +11,8 @@ use super::boot::Sockets;
 use super::tokens;
 use crate::base::{Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId};
 use crate::io::Io;
-use crate::vrrp::{Engine, RouterParams, StateName};
+use crate::vrrp::{Engine, RouterParams, RouterView, StateName};
+use crate::wire::Version;
 use crate::wire::arp::GratuitousArp;
 use crate::wire::icmpv6::UnsolicitedAdvertisement;
 use crate::wire::vrrp::{AdvertContent, AdvertFrame};
@@ -30,6 +31,10 @@ pub(super) struct Frames {
     /// The routers whose adverts a link carries.
     carried: Vec<Vec<Carried>>,
     adverts: Vec<Option<Ready>>,
+    /// The sequence number of the last signed advert, for each router.
+    sequences: Vec<u32>,
+    /// Where they begin.
+    sequence: u32,
     /// Routers whose addresses have not been announced once since they were set.
     first: VecDeque<Announcement>,
     /// The repetitions, after everybody's first.
@@ -49,6 +54,8 @@ struct Carried {
 struct Ready {
     ifindex: IfIndex,
     way: Way,
+    /// The same in v2, where both versions are spoken.
+    also_v2: Option<Way>,
 }
 
 /// How it leaves.
@@ -88,8 +95,15 @@ struct Announcement {
 }
 
 impl Frames {
-    /// Frames for `routers`, sent through these sockets.
-    pub(super) fn new(sockets: &Sockets, routers: &[RouterParams], links: usize) -> Self {
+    /// Frames for `routers`, sent through these sockets. Signed adverts are numbered from `sequence`
+    /// on, at least: higher than what this host has sent before, so that others don't take them for
+    /// old ones.
+    pub(super) fn new(
+        sockets: &Sockets,
+        routers: &[RouterParams],
+        links: usize,
+        sequence: u32,
+    ) -> Self {
         let mut carried = vec![Vec::new(); links];
         for (index, params) in routers.iter().enumerate() {
             carried[params.link.index()].push(Carried::new(RouterId(index as u32), params));
@@ -101,6 +115,8 @@ impl Frames {
             links: vec![None; links],
             carried,
             adverts: routers.iter().map(|_| None).collect(),
+            sequences: vec![sequence; routers.len()],
+            sequence,
             first: VecDeque::with_capacity(routers.len()),
             again: VecDeque::with_capacity(routers.len()),
         }
@@ -110,7 +126,7 @@ impl Frames {
     pub(super) fn on_link<'a>(
         &mut self,
         change: &LinkChange,
-        params: impl Fn(RouterId) -> &'a RouterParams,
+        view: impl Fn(RouterId) -> RouterView<'a>,
     ) {
         self.links[change.link.index()] = change.facts;
         for &Carried { router, .. } in &self.carried[change.link.index()] {
@@ -118,7 +134,7 @@ impl Frames {
             match change.facts {
                 // An interface that has lost its address keeps the frame: the last advert, of
                 // priority 0, can still leave by it.
-                Some(facts) => *advert = Ready::new(params(router), &facts).or(advert.take()),
+                Some(facts) => *advert = Ready::new(&view(router), &facts).or(advert.take()),
                 None => *advert = None,
             }
         }
@@ -131,9 +147,11 @@ impl Frames {
     }
 
     /// Makes the frame of a router that is new or configured otherwise.
-    pub(super) fn renew(&mut self, router: RouterId, params: &RouterParams) {
+    pub(super) fn renew(&mut self, view: &RouterView<'_>) {
+        let (router, params) = (view.id, view.params);
         if self.adverts.len() <= router.index() {
             self.adverts.resize_with(router.index() + 1, || None);
+            self.sequences.resize(router.index() + 1, self.sequence);
         }
         let carried = &mut self.carried[params.link.index()];
         let renewed = Carried::new(router, params);
@@ -142,7 +160,7 @@ impl Frames {
             None => carried.push(renewed),
         }
         let facts = self.links[params.link.index()];
-        self.adverts[router.index()] = facts.and_then(|facts| Ready::new(params, &facts));
+        self.adverts[router.index()] = facts.and_then(|facts| Ready::new(view, &facts));
     }
 
     /// Forgets a router whose adverts left by `link`.
@@ -158,33 +176,44 @@ impl Frames {
         self.links[link.index()]
     }
 
+    /// The link that has that index now.
+    pub(super) fn link_of(&self, ifindex: IfIndex) -> Option<LinkId> {
+        let place = self.links.iter().position(|facts| facts.is_some_and(|f| f.ifindex == ifindex));
+        place.map(|index| LinkId(index as u32))
+    }
+
     /// Whether any router on `link` listens to the multicast group of `family`.
     pub(super) fn listens(&self, link: LinkId, family: Family) -> bool {
         self.carried[link.index()].iter().any(|carried| carried.group == Some(family))
     }
 
-    /// Queues the advert of `router` with this priority. Without a usable link nothing is sent; the
-    /// router is about to hear of that.
-    pub(super) fn advertise(&mut self, io: &mut dyn Io, router: RouterId, priority: u8) {
+    /// Queues the advert of `router` with this priority; one that is signed gets a sequence number
+    /// above all that were `heard`. Without a usable link nothing is sent; the router is about to
+    /// hear of that.
+    pub(super) fn advertise(
+        &mut self,
+        io: &mut dyn Io,
+        router: RouterId,
+        priority: u8,
+        heard: u32,
+    ) {
         let Some(ready) = &mut self.adverts[router.index()] else { return };
-        match &mut ready.way {
-            Way::Multicast(frame) => {
+        let sequence = &mut self.sequences[router.index()];
+        *sequence = heard.max(*sequence).saturating_add(1);
+        for way in std::iter::once(&mut ready.way).chain(&mut ready.also_v2) {
+            for (to, frame) in way.frames() {
                 frame.set_priority(priority);
-                io.send_frame(tokens::FRAMES, self.socket, ready.ifindex, frame.bytes());
-            }
-            Way::Unicast(peers) => {
-                for (peer, packet) in peers {
-                    packet.set_priority(priority);
-                    match (*peer, self.ipv6) {
-                        (IpAddr::V4(peer), _) => {
-                            io.send_ipv4(tokens::PEERS, self.ipv4, peer, packet.bytes());
-                        }
-                        (IpAddr::V6(peer), Some(socket)) => {
-                            let link = ready.ifindex;
-                            io.send_ipv6(tokens::PEERS, socket, peer, link, packet.bytes());
-                        }
-                        (IpAddr::V6(_), None) => {}
+                frame.sign(*sequence);
+                let (bytes, link) = (frame.bytes(), ready.ifindex);
+                match (to, self.ipv6) {
+                    (None, _) => io.send_frame(tokens::FRAMES, self.socket, link, bytes),
+                    (Some(IpAddr::V4(peer)), _) => {
+                        io.send_ipv4(tokens::PEERS, self.ipv4, peer, bytes);
                     }
+                    (Some(IpAddr::V6(peer)), Some(socket)) => {
+                        io.send_ipv6(tokens::PEERS, socket, peer, link, bytes);
+                    }
+                    (Some(IpAddr::V6(_)), None) => {}
                 }
             }
         }
@@ -276,8 +305,35 @@ impl Carried {
     }
 }
 
+impl Way {
+    /// How `content` leaves for those that `params` name.
+    fn new(content: &AdvertContent<'_>, params: &RouterParams, facts: &LinkFacts) -> Option<Self> {
+        Some(match &params.transport.unicast {
+            // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
+            None => Way::Multicast(AdvertFrame::new(content, params.source_mac.or(facts.mac)?)),
+            Some(unicast) => {
+                let to = |ip| (ip, AdvertFrame::to_peer(content, ip, unicast.ttl));
+                // A list that all routers share names us too.
+                let others = unicast.peers.iter().filter(|peer| peer.ip != content.source);
+                Way::Unicast(others.map(|peer| to(peer.ip)).collect())
+            }
+        })
+    }
+
+    /// Each frame, with the peer that it is for, if it is for one alone.
+    fn frames(&mut self) -> impl Iterator<Item = (Option<IpAddr>, &mut AdvertFrame)> {
+        let (group, peers): (_, &mut [_]) = match self {
+            Way::Multicast(frame) => (Some(frame), &mut []),
+            Way::Unicast(peers) => (None, peers),
+        };
+        let peers = peers.iter_mut().map(|(peer, packet)| (Some(*peer), packet));
+        group.into_iter().map(|frame| (None, frame)).chain(peers)
+    }
+}
+
 impl Ready {
-    fn new(params: &RouterParams, facts: &LinkFacts) -> Option<Self> {
+    fn new(view: &RouterView<'_>, facts: &LinkFacts) -> Option<Self> {
+        let params = view.params;
         let transport = &params.transport;
         let own = match transport.family {
             Family::Ipv4 => facts.primary_ipv4.map(IpAddr::V4),
@@ -291,21 +347,17 @@ impl Ready {
             interval: params.interval,
             source: transport.source.or(own)?,
             addresses: &addresses,
-            checksum_form: params.checksum_form,
+            checksum_form: view.checksum_form,
+            authentication: params.conduct.authentication,
         };
-        let way = match &transport.unicast {
-            // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
-            None => {
-                let mac = params.source_mac.or(facts.mac)?;
-                Way::Multicast(AdvertFrame::new(&content, mac))
-            }
-            Some(unicast) => {
-                let to = |ip| (ip, AdvertFrame::to_peer(&content, ip, unicast.ttl));
-                // A list that all routers share names us too.
-                let others = unicast.peers.iter().filter(|peer| peer.ip != content.source);
-                Way::Unicast(others.map(|peer| to(peer.ip)).collect())
-            }
-        };
-        Some(Ready { ifindex: facts.ifindex, way })
+        let also_v2 = AdvertContent { version: Version::V2, ..content };
+        Some(Ready {
+            ifindex: facts.ifindex,
+            way: Way::new(&content, params, facts)?,
+            also_v2: match params.conduct.also_v2 {
+                true => Some(Way::new(&also_v2, params, facts)?),
+                false => None,
+            },
+        })
     }
 }

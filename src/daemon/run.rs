@@ -8,20 +8,25 @@ use log::{debug, error, info, warn};
 
 use super::clients::Clients;
 use super::frames::{Announced, Frames, Round};
+use super::gauges::Gauges;
 use super::journal::Journal;
 use super::pulse::{Arrivals, Pulse, Wait};
+use super::refusals::{self, Limiter};
 use super::reload::Reload;
 use super::sysctl::Sysctls;
-use super::words::{self, Limiter};
-use super::{boot::Sockets, firewall, tokens};
+use super::{
+    boot::{Sockets, VRRP_RECEIVE_BUFFER},
+    firewall, tokens, words,
+};
 use crate::base::{
     Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
 };
-use crate::io::{Completion, Event, Io, Pool, clock};
+use crate::io::{Completion, Event, Io, Pool, clock, sockets};
 use crate::kernel::{Fact, Firewall, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine};
+use crate::wire::auth::PROTOCOL_AH;
 use crate::wire::ipv6::Ipv6Packet;
-use crate::wire::{Advert, ipv4, ipv6};
+use crate::wire::{Advert, Refusal, ipv4, ipv6};
 
 /// Deadlines fired at a time, and how often in a turn. A takeover costs about 2 µs here, so that a
 /// turn stays below 20 ms even if everything is due at once; between two times the wishes are taken,
@@ -69,6 +74,10 @@ pub(super) struct Daemon {
     pub firewall: Firewall,
     /// What has been set on interfaces that aren't ours.
     pub sysctls: Sysctls,
+    /// How long the start of the virtual routers is put off: from the daemon's, and the host's.
+    pub startup_delay: (Span, Span),
+    /// When that is over.
+    pub start_from: Instant,
     /// Until when the virtual routers wait for their macvlans before they start; `None` when they
     /// don't, or no more.
     pub start_by: Option<Instant>,
@@ -76,6 +85,8 @@ pub(super) struct Daemon {
     pub stopping: Option<Instant>,
     pub frame_failures: u64,
     pub peer_failures: u64,
+    /// Whether adverts of unknown virtual routers are told, and not only in detail.
+    pub log_unknown_vrids: bool,
     /// Whether the last turn brought VRRP packets.
     pub packets_came: bool,
     /// Each link's state as it was last logged.
@@ -110,7 +121,8 @@ impl Daemon {
             self.carry_out(now);
             self.pulse.tell(now, &mut self.engine);
             let latency = self.pulse.histograms();
-            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &[], &latency);
+            let gauges = Gauges::of(&*self.io, &self.host, self.frame_failures).named();
+            self.clients.serve(now, &self.engine, &self.names, &mut *self.io, &gauges, &latency);
             if self.clients.want_reload() {
                 let run = self.ask_reload();
                 self.clients.promise_reload(run);
@@ -129,6 +141,9 @@ impl Daemon {
 
     /// Starts every receiver.
     fn listen(&mut self) -> io::Result<()> {
+        if self.engine.views().any(|view| refusals::needs_signed(view.params)) {
+            self.listen_to_signed();
+        }
         let sockets = &self.sockets;
         self.io.receive(tokens::VRRP_IPV4, sockets.vrrp.as_fd(), Pool::Packets)?;
         if let Some(vrrp) = &sockets.vrrp_ipv6 {
@@ -151,7 +166,7 @@ impl Daemon {
         }
         let reload = self.reload.wakes_at(&self.host);
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
-        let start = self.start_by.unwrap_or(Instant::NEVER);
+        let start = self.starts_at();
         let work = self.engine.next_deadline().min(self.clients.wake_at());
         work.min(stop).min(start).min(self.retry_requests_at).min(reload)
     }
@@ -203,16 +218,18 @@ impl Daemon {
             any = true;
             match (token, event) {
                 (
-                    tokens::VRRP_IPV4,
+                    tokens::VRRP_IPV4 | tokens::SIGNED_IPV4,
                     Event::Datagram { bytes, ifindex: Some(ifindex), received_at, .. },
                 ) => {
                     self.packets_came = true;
                     let arrived = arrivals.moment(received_at);
                     match Advert::parse(bytes) {
                         Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
-                        Err((refusal, vrid)) => {
-                            self.engine.on_malformed(ifindex, Family::Ipv4, refusal, vrid);
-                        }
+                        // Headers of other protocols than VRRP are IPsec's own matter.
+                        Err(refused)
+                            if token == tokens::SIGNED_IPV4
+                                && refused.refusal == Refusal::NotVrrp => {}
+                        Err(refused) => self.engine.on_malformed(ifindex, &refused),
                     }
                 }
                 (
@@ -237,9 +254,7 @@ impl Daemon {
                     };
                     match Advert::parse_ipv6(&packet) {
                         Ok(advert) => self.engine.on_advert(arrived, ifindex, &advert),
-                        Err((refusal, vrid)) => {
-                            self.engine.on_malformed(ifindex, Family::Ipv6, refusal, vrid);
-                        }
+                        Err(refused) => self.engine.on_malformed(ifindex, &refused),
                     }
                 }
                 (tokens::MONITOR, Event::Datagram { bytes, truncated: false, .. }) => {
@@ -406,7 +421,7 @@ impl Daemon {
         }
         self.join(change.link, change.facts);
         let engine = &self.engine;
-        self.frames.on_link(change, |router| engine.view(router).params);
+        self.frames.on_link(change, |router| engine.view(router));
         self.engine.on_link(now, change);
     }
 
@@ -470,7 +485,8 @@ impl Daemon {
         while let Some(action) = self.engine.next_action() {
             match action {
                 Action::Advertise { router, priority } => {
-                    self.frames.advertise(&mut *self.io, router, priority);
+                    let heard = self.engine.view(router).heard_sequence;
+                    self.frames.advertise(&mut *self.io, router, priority, heard);
                 }
                 Action::SetAddresses { router } => {
                     self.host.set(router.0, &self.engine.view(router).params.addresses);
@@ -490,16 +506,22 @@ impl Daemon {
                     self.frames.announce_source(&mut *self.io, view.params);
                 }
                 Action::Added { router } => {
-                    let params = self.engine.view(router).params;
-                    self.frames.renew(router, params);
-                    let link = params.link;
+                    let view = self.engine.view(router);
+                    self.frames.renew(&view);
+                    let (link, signed) = (view.params.link, refusals::needs_signed(view.params));
                     self.join(link, self.frames.facts(link));
+                    if signed {
+                        self.listen_to_signed();
+                    }
                 }
                 Action::Altered { router } => {
-                    let params = self.engine.view(router).params;
-                    self.frames.renew(router, params);
-                    let link = params.link;
+                    let view = self.engine.view(router);
+                    self.frames.renew(&view);
+                    let (link, signed) = (view.params.link, refusals::needs_signed(view.params));
                     self.join(link, self.frames.facts(link));
+                    if signed {
+                        self.listen_to_signed();
+                    }
                 }
                 Action::ChangeAddresses { router } => {
                     let view = self.engine.view(router);
@@ -529,6 +551,30 @@ impl Daemon {
                 Action::Notice { router, notice } => {
                     words::notice(now, &mut self.limiter, &self.engine, router, &notice);
                 }
+                Action::Stray { ifindex, source, refusal } => {
+                    let link = self.frames.link_of(ifindex).map(|link| self.names.name(link));
+                    let loud = self.log_unknown_vrids;
+                    self.limiter.stray(now, (ifindex, link), source, refusal, loud);
+                }
+            }
+        }
+    }
+
+    /// Opens the socket for adverts behind authentication headers. Without need it stays closed: it
+    /// would hear all of a host's IPsec that has such headers.
+    fn listen_to_signed(&mut self) {
+        if self.sockets.signed.is_some() {
+            return;
+        }
+        let opened = sockets::raw_ipv4_receiver(PROTOCOL_AH, VRRP_RECEIVE_BUFFER);
+        let opened = opened.and_then(|socket| {
+            self.io.receive(tokens::SIGNED_IPV4, socket.as_fd(), Pool::Packets)?;
+            Ok(socket)
+        });
+        match opened {
+            Ok(socket) => self.sockets.signed = Some(socket),
+            Err(cause) => {
+                error!("can't hear adverts with authentication headers: {cause}");
             }
         }
     }

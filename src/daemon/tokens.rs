@@ -15,6 +15,9 @@ pub(super) const CONTROL: Token = Token(5);
 /// The packet socket: multicast adverts, gratuitous ARPs, neighbour advertisements.
 pub(super) const FRAMES: Token = Token(6);
 
+/// The raw socket that hears VRRP behind authentication headers.
+pub(super) const SIGNED_IPV4: Token = Token(32);
+
 /// The pipe of the thread that reads the configuration again.
 pub(super) const RELOAD: Token = Token(7);
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::thread;
 
-use log::{debug, error, warn};
+use log::{debug, error, info, warn};
 
 use super::run::Daemon;
 use crate::base::{Instant, LinkId, Span};
@@ -28,19 +28,35 @@ pub(super) fn link_group(control: &Path) -> u32 {
 }
 
 impl Daemon {
-    /// All links are known: the virtual routers start as soon as their own interfaces are there.
+    /// All links are known: the virtual routers start as soon as their own interfaces are there and
+    /// `vrrp_startup_delay` is over. Until then they hear adverts, and do nothing.
     pub(super) fn prepare_start(&mut self, now: Instant) {
         let wanted = self.engine.views().flat_map(|view| &view.params.macvlans);
         self.host.want_macvlans(wanted);
         self.block_addresses(&[]);
         self.start_by = Some(now + PATIENCE);
+        let (after_start, after_boot) = self.startup_delay;
+        // The clock counts from the host's start.
+        self.start_from = (now + after_start).max(Instant::ZERO + after_boot);
+        if self.start_from > now {
+            let seconds = self.start_from.since(now).as_secs_f64();
+            info!("Delaying startup for {seconds:.0} seconds");
+        }
         self.start_when_ready(now);
+    }
+
+    /// When the virtual routers start at the latest, unless they have.
+    pub(super) fn starts_at(&self) -> Instant {
+        match self.start_by {
+            None => Instant::NEVER,
+            Some(_) if self.host.macvlans_settled() => self.start_from,
+            Some(at) => at.max(self.start_from),
+        }
     }
 
     /// Starts the virtual routers when nothing is to be waited for any more.
     pub(super) fn start_when_ready(&mut self, now: Instant) {
-        let Some(at) = self.start_by else { return };
-        if self.host.macvlans_settled() || now >= at {
+        if self.starts_at() <= now {
             self.start_by = None;
             debug!("the virtual routers start");
             self.engine.start(now);

@@ -1,49 +1,13 @@
 //! Log lines: what the engine's actions are called in the words that operators grep for
 //! (`seed/case-c-d.md`), and how often.
 
-use std::collections::HashMap;
-use std::mem::{Discriminant, discriminant};
-
 use log::{debug, info, warn};
 
-use crate::base::{Instant, LinkNames, RouterId, Span};
+use super::refusals::{self, Limiter};
+use crate::base::{Instant, LinkNames, RouterId};
 use crate::control::fault_words;
-use crate::vrrp::{Cause, Engine, Notice, StateName};
-
-/// A line about the same router and the same cause is written once in this time.
-const QUIET: Span = Span::from_secs(60);
-
-/// Lets a line through once a minute for each router and cause, and counts the others.
-#[derive(Debug, Default)]
-pub(super) struct Limiter {
-    last: HashMap<(RouterId, Discriminant<Notice>), (Instant, u64)>,
-}
-
-impl Limiter {
-    /// A router is no more; another one may get its number.
-    pub(super) fn forget(&mut self, router: RouterId) {
-        self.last.retain(|(about, _), _| *about != router);
-    }
-
-    /// Whether a line may be written now; if so, how many were not since the last one.
-    fn admit(&mut self, now: Instant, router: RouterId, notice: &Notice) -> Option<u64> {
-        match self.last.entry((router, discriminant(notice))) {
-            std::collections::hash_map::Entry::Vacant(first) => {
-                first.insert((now, 0));
-                Some(0)
-            }
-            std::collections::hash_map::Entry::Occupied(mut entry) => {
-                let (last, suppressed) = entry.get_mut();
-                if now.since(*last) < QUIET {
-                    *suppressed += 1;
-                    return None;
-                }
-                *last = now;
-                Some(std::mem::take(suppressed))
-            }
-        }
-    }
-}
+use crate::vrrp::{AuthFailure, Cause, Engine, Notice, StateName};
+use crate::wire::ChecksumForm;
 
 /// `1 virtual router`, `2 virtual routers`, `2 addresses`.
 pub(super) fn count(number: usize, what: &str) -> String {
@@ -98,6 +62,12 @@ pub(super) fn entered(
             debug!("VRRP_Instance({name}) no advert arrived in time");
         }
         Cause::ActiveLeft => debug!("VRRP_Instance({name}) the master left, nobody else took over"),
+        Cause::Unanswered { left } => {
+            debug!("VRRP_Instance({name}) {left} left, and the master was not heard after that");
+        }
+        Cause::Preempted { active, priority, .. } => {
+            info!("VRRP_Instance({name}) takes over from {active}, which has priority {priority}");
+        }
         Cause::Startup | Cause::Shutdown | Cause::FaultEnded | Cause::ActiveTimeout => {}
     }
 }
@@ -113,10 +83,7 @@ pub(super) fn notice(
     let Some(suppressed) = limiter.admit(now, router, notice) else { return };
     let view = engine.view(router);
     let name = &view.params.name;
-    let more = match suppressed {
-        0 => String::new(),
-        n => format!(" ({n} more like this since the last such line)"),
-    };
+    let more = refusals::more(suppressed);
     match notice {
         Notice::Contested { by, priority } => info!(
             "VRRP_Instance({name}) Received lower prio advert from {by} ({priority}, ours {}), \
@@ -171,10 +138,34 @@ pub(super) fn notice(
             "VRRP_Instance({name}) {source} speaks another version than our VRRPv{}: dropped{more}",
             view.params.version.number()
         ),
-        Notice::Authentication { source, auth_type } => warn!(
-            "VRRP_Instance({name}) advert from {source} with authentication type {auth_type}, \
-             we use none: dropped{more}"
-        ),
+        Notice::Authentication { source, failure } => {
+            let ours = view.params.conduct.authentication.kind();
+            let why = match failure {
+                AuthFailure::UnknownType(kind) => {
+                    format!("authentication type {kind}, which does not exist")
+                }
+                AuthFailure::OtherType(kind) => {
+                    format!("authentication type {kind}, ours is {ours}")
+                }
+                AuthFailure::Wrong if ours == 1 => "a wrong password".into(),
+                AuthFailure::Wrong => "a wrong signature".into(),
+                AuthFailure::Replayed => "an old sequence number: a replay?".into(),
+            };
+            warn!("VRRP_Instance({name}) advert from {source} with {why}: dropped{more}");
+        }
+        Notice::Refused { source, refusal } => {
+            let source = refusals::sender(*source);
+            let why = refusals::why(*refusal);
+            warn!("VRRP_Instance({name}) packet from {source} {why}: dropped{more}");
+        }
+        Notice::ChecksumForm { source, theirs, followed } => {
+            let rfc = match theirs {
+                ChecksumForm::Message => "RFC 9568",
+                ChecksumForm::PseudoHeader => "RFC 5798",
+            };
+            let ours = if *followed { "ours does so from now on" } else { "ours does not" };
+            warn!("VRRP_Instance({name}) {source} has the checksum of {rfc}, {ours}{more}");
+        }
         Notice::NewActive { active, before: None } => {
             debug!("VRRP_Instance({name}) master set to {active}");
         }

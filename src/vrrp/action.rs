@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use super::router::{Fault, StateName};
-use crate::base::{Centis, RouterId};
+use crate::base::{Centis, IfIndex, RouterId};
+use crate::wire::{ChecksumForm, Refusal};
 
 /// A wish of one virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,8 @@ pub enum Action {
         /// Which.
         router: RouterId,
     },
-    /// It is configured otherwise: make anew what was made of its parameters.
+    /// It is configured otherwise, or speaks otherwise than before: make anew what was made of its
+    /// parameters.
     Altered {
         /// Which.
         router: RouterId,
@@ -88,6 +90,15 @@ pub enum Action {
         /// What.
         notice: Notice,
     },
+    /// A packet that belongs to no router was refused, and counted.
+    Stray {
+        /// The interface that it came in by.
+        ifindex: IfIndex,
+        /// Who sent it, if it is an IP packet.
+        source: Option<IpAddr>,
+        /// Why.
+        refusal: Refusal,
+    },
 }
 
 /// Why a router changed state (the events of RFC 8347 section 4, `last-event`).
@@ -105,6 +116,20 @@ pub enum Cause {
     ActiveTimeout,
     /// The Active said that it leaves, and nobody else took over within our Skew_Time.
     ActiveLeft,
+    /// Someone else said that it leaves, and the Active did not answer within our Skew_Time.
+    Unanswered {
+        /// Who left.
+        left: IpAddr,
+    },
+    /// It displaced an Active of lower rank.
+    Preempted {
+        /// Whom.
+        active: IpAddr,
+        /// That one's priority.
+        priority: u8,
+        /// What entitled it.
+        by: Preemption,
+    },
     /// Another Active has a higher priority, or the same and a higher address.
     Outranked {
         /// Its address.
@@ -114,6 +139,30 @@ pub enum Cause {
     },
     /// Someone took one of its addresses off the host.
     AddressLost,
+}
+
+/// What entitles a Backup to displace an Active (three of the events of RFC 8347).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preemption {
+    /// Its higher priority (`lower-priority-master`).
+    Priority,
+    /// The same, after `preempt_delay` (`preempt-hold-timeout`).
+    DelayOver,
+    /// It owns the addresses (`owner-preempt`).
+    Owner,
+}
+
+/// Why an advert is not authentic (RFC 2787 has a counter for each of the first three).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthFailure {
+    /// Its authentication type is none there is.
+    UnknownType(u8),
+    /// Its authentication type is not ours.
+    OtherType(u8),
+    /// Its password or signature is wrong.
+    Wrong,
+    /// Its signature is right, but it, or a later one, has been heard before.
+    Replayed,
 }
 
 /// Something worth a line in the log that changes no state. Whoever writes it limits its rate.
@@ -187,12 +236,28 @@ pub enum Notice {
         /// Whose.
         source: IpAddr,
     },
-    /// A v2 advert had an authentication type that we do not use.
+    /// An advert was not authentic.
     Authentication {
-        /// Whose.
+        /// Whose it said to be.
         source: IpAddr,
-        /// Its type.
-        auth_type: u8,
+        /// Why not.
+        failure: AuthFailure,
+    },
+    /// A packet was refused before it could be read as an advert.
+    Refused {
+        /// Who sent it.
+        source: Option<IpAddr>,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A peer's v3 checksums cover something else than ours do (told once for each peer).
+    ChecksumForm {
+        /// Who.
+        source: IpAddr,
+        /// What its checksums cover.
+        theirs: ChecksumForm,
+        /// Whether ours will be of that form from now on.
+        followed: bool,
     },
     /// It follows another Active than before.
     NewActive {

@@ -31,8 +31,16 @@ pub struct RouterCounters {
     pub checksum_errors: u64,
     /// Adverts of a version that this router does not speak.
     pub version_errors: u64,
-    /// v2 adverts with an authentication type that we do not use; dropped.
+    /// v2 adverts with an authentication type that does not exist; dropped (RFC 2787).
+    pub invalid_auth_type: u64,
+    /// v2 adverts with an authentication type that we do not use; dropped (RFC 2787).
     pub auth_type_mismatch: u64,
+    /// v2 adverts with a wrong password or signature; dropped (RFC 2787).
+    pub auth_failures: u64,
+    /// v2 adverts with a right signature and a sequence number that was heard before; dropped.
+    pub auth_replays: u64,
+    /// v2 adverts of a station that speaks v3, too, and is heard by that (RFC 9568 section 8.4).
+    pub v2_ignored: u64,
     /// Adverts from our own address: looped back, or another host has it too. Dropped.
     pub own_address_rcvd: u64,
     /// Unicast adverts from who is none of the peers (`check_unicast_src`). Dropped.
@@ -77,6 +85,8 @@ pub(super) fn refusal_counter<'a>(
 ) -> &'a mut u64 {
     match (refusal, router) {
         (Refusal::NotVrrp, _) => &mut unattributed.not_vrrp_pkts_rcvd,
+        // Only what found no router has an unknown vrid.
+        (Refusal::Vrid(_), _) => &mut unattributed.vrid_errors,
         (Refusal::Ttl(_), Some(router)) => &mut router.ip_ttl_errors,
         (Refusal::Ttl(_), None) => &mut unattributed.ip_ttl_errors,
         (Refusal::Version(_), Some(router)) => &mut router.version_errors,

@@ -5,22 +5,22 @@
 //! its decisions mean in timers and packets.
 
 mod change;
+mod checks;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::action::{Action, Cause, Notice};
-use super::counters::{RouterCounters, UnattributedCounters, refusal_counter};
+use super::action::{Action, Cause, Notice, Preemption};
+use super::counters::{RouterCounters, UnattributedCounters};
 use super::latency::{self, Latency, Overdue};
 use super::links::Links;
-use super::params::{self, Judgement, Preempt, RouterParams};
-use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
+use super::params::{self, Preempt, RouterParams};
+use super::router::{Active, Fault, NextGarp, Router, State, StateName};
 use super::rules::{self, Decision, Input, Rank};
 use super::wheel::Wheel;
-use crate::base::{
-    Family, IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress, Vrid,
-};
-use crate::wire::{Advert, Refusal, Version};
+use crate::base::{Family, IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress};
+use crate::wire::{Advert, ChecksumForm, Version};
+use checks::Verdict;
 
 /// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
@@ -81,6 +81,8 @@ struct Details {
     /// The addresses it advertises, as adverts list them.
     advertised: Box<[u8]>,
     counters: RouterCounters,
+    /// What was heard of others beside their adverts' contents.
+    heard: checks::Heard,
     since: Instant,
     cause: Cause,
     /// It is no more; what is here is what it was.
@@ -110,8 +112,12 @@ pub struct RouterView<'a> {
     pub cause: Cause,
     /// When the last advert was accepted (Backup) or sent (Active).
     pub last_advert: Option<Instant>,
-    /// Who is Active: the one it follows, or itself.
+    /// Who is Active: the one it follows, or else the one that it will displace, or itself.
     pub active: Option<IpAddr>,
+    /// What the checksums of its v3 adverts over IPv4 cover now.
+    pub checksum_form: ChecksumForm,
+    /// The highest sequence number that was heard in an authentication header.
+    pub heard_sequence: u32,
     /// When it will act unless something happens: take over, or advertise.
     pub deadline: Instant,
     /// What has been counted.
@@ -253,8 +259,7 @@ impl Engine {
     /// follows is that one deadline moves.
     pub fn on_advert(&mut self, now: Instant, ifindex: IfIndex, advert: &Advert<'_>) {
         let Some(mut id) = self.links.router(ifindex, advert.family(), advert.vrid) else {
-            self.unattributed.vrid_errors += 1;
-            return;
+            return self.unknown_vrid(ifindex, advert);
         };
         if !self.details[id.index()].expects(advert) {
             let mut namesakes = self.links.namesakes(ifindex, advert.family(), advert.vrid);
@@ -267,18 +272,24 @@ impl Engine {
             Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
         });
-        let check = self.details[id.index()].check(router, own_address, advert);
-        if let Some((notice, verdict)) = check {
+        let (verdict, notice) = self.details[id.index()].check(router, own_address, advert);
+        if let Some(notice) = notice {
             self.notice(id, notice);
-            if verdict == Verdict::Drop {
-                return;
-            }
+        }
+        if verdict == Verdict::Drop {
+            return;
+        }
+        if advert.checksum_form != self.routers[id.index()].checksum_form {
+            self.other_checksum(id, advert);
         }
         let router = &mut self.routers[id.index()];
         let counters = &mut self.details[id.index()].counters;
         counters.advertisement_rcvd += 1;
         counters.priority_zero_pkts_rcvd += u64::from(advert.priority == 0);
 
+        if verdict == Verdict::Ignore {
+            return;
+        }
         let sender = Rank::of(advert.priority, advert.source, router.priority, own_address);
         let preempt = may_preempt(now, router, sender);
         let input = Input::Advert { sender, preempt };
@@ -287,20 +298,6 @@ impl Engine {
             Decision::Follow => self.follow(now, id, advert),
             decision => self.heard(now, id, advert, decision),
         }
-    }
-
-    /// A packet of `family` arrived on `ifindex` that [`Advert::parse`] refused. It is counted,
-    /// nothing else.
-    pub fn on_malformed(
-        &mut self,
-        ifindex: IfIndex,
-        family: Family,
-        refusal: Refusal,
-        vrid: Option<Vrid>,
-    ) {
-        let id = vrid.and_then(|vrid| self.links.router(ifindex, family, vrid.get()));
-        let router = id.map(|id| &mut self.details[id.index()].counters);
-        *refusal_counter(refusal, router, &mut self.unattributed) += 1;
     }
 
     /// All addresses of `router` are on the host now (or the kernel refused what is missing).
@@ -403,7 +400,7 @@ impl Engine {
         let details = &self.details[id.index()];
         let active = match &router.state {
             State::Initialize { .. } => None,
-            State::Backup(backup) => backup.active.map(|(address, _)| address),
+            State::Backup(backup) => backup.heard().map(|(address, _)| address),
             State::Active(_) => self.own_address(router),
         };
         RouterView {
@@ -415,6 +412,8 @@ impl Engine {
             cause: details.cause,
             last_advert: router.last_advert,
             active,
+            checksum_form: router.checksum_form,
+            heard_sequence: details.heard.sequence,
             deadline: self.timers.deadline(id.index()),
             counters: &details.counters,
             former: &details.former,
@@ -509,6 +508,9 @@ impl Engine {
             Decision::Follow => self.follow(now, id, advert),
             Decision::AwaitSkew => self.await_skew(now, id, source),
             Decision::Outwait => {
+                if let State::Backup(backup) = &mut self.routers[id.index()].state {
+                    backup.outwaited = Some((source, priority));
+                }
                 self.notice(id, Notice::Outwaiting { active: source, priority });
             }
             Decision::Advertise => {
@@ -517,11 +519,16 @@ impl Engine {
                 self.start_adver_timer(now, id);
             }
             Decision::Contest => {
-                self.advertise(now, id, self.routers[id.index()].priority);
+                if self.details[id.index()].params.conduct.answer_lower {
+                    self.advertise(now, id, self.routers[id.index()].priority);
+                }
                 self.notice(id, Notice::Contested { by: source, priority });
                 self.announce_over_rival(now, id);
             }
             Decision::Yield => {
+                if self.details[id.index()].params.conduct.advertise_when_yielding {
+                    self.advertise(now, id, self.routers[id.index()].priority);
+                }
                 let backup = self.routers[id.index()].fresh_backup();
                 let cause = Cause::Outranked { by: source, priority };
                 self.enter(now, id, State::Backup(backup), cause);
@@ -546,12 +553,16 @@ impl Engine {
         };
         let promised = std::mem::replace(&mut backup.active_interval, interval);
         if promised != interval {
-            backup.down_interval =
-                params::active_down_interval(router.version, router.priority, interval);
+            backup.down_interval = params::active_down_interval(
+                router.version,
+                router.priority,
+                interval,
+                router.down_adverts,
+            );
         }
         let before = backup.active.map(|(address, _)| address);
         backup.active = Some((advert.source, advert.priority));
-        backup.active_left = false;
+        (backup.left, backup.outwaited) = (None, None);
         let last_advert = router.last_advert.replace(now);
         self.timers.set(id.index(), now + backup.down_interval);
         if let (true, Some(last)) = (before == Some(advert.source), last_advert) {
@@ -570,9 +581,14 @@ impl Engine {
     fn await_skew(&mut self, now: Instant, id: RouterId, source: IpAddr) {
         let router = &mut self.routers[id.index()];
         let State::Backup(backup) = &mut router.state else { return };
-        backup.active = None;
-        backup.active_left = true;
-        router.last_advert = Some(now);
+        // The standard doesn't ask who leaves. If it isn't the Active, that one answers at once, and
+        // is followed as before.
+        if backup.active.is_none_or(|(active, _)| active == source) {
+            backup.active = None;
+            router.last_advert = Some(now);
+        }
+        backup.left = Some(source);
+        backup.outwaited = backup.outwaited.filter(|(rival, _)| *rival != source);
         let skew = params::skew_time(router.version, router.priority, backup.active_interval);
         self.timers.set(id.index(), now + skew);
         self.notice(id, Notice::ActiveLeaves { active: source });
@@ -606,6 +622,7 @@ impl Engine {
         let from = std::mem::replace(&mut self.routers[id.index()].state, state).name();
         let to = state.name();
         let details = &mut self.details[id.index()];
+        details.heard.speaks_v3 = None;
         details.since = now;
         details.cause = cause;
         self.actions.push_back(Action::Entered { router: id, from, to, cause });
@@ -621,8 +638,9 @@ impl Engine {
 
     fn advertise(&mut self, now: Instant, id: RouterId, priority: u8) {
         self.routers[id.index()].last_advert = Some(now);
-        let counters = &mut self.details[id.index()].counters;
-        counters.advertisement_sent += 1;
+        let details = &mut self.details[id.index()];
+        let counters = &mut details.counters;
+        counters.advertisement_sent += 1 + u64::from(details.params.conduct.also_v2);
         counters.priority_zero_pkts_sent += u64::from(priority == 0);
         self.actions.push_back(Action::Advertise { router: id, priority });
     }
@@ -730,19 +748,27 @@ impl Engine {
         router.source.or_else(|| self.links.own_address(router.link, router.family))
     }
 
+    /// Why a Backup whose timer has expired takes over.
     fn timeout_cause(&self, id: RouterId) -> Cause {
-        match &self.routers[id.index()].state {
-            State::Backup(Backup { active_left: true, .. }) => Cause::ActiveLeft,
-            _ => Cause::ActiveTimeout,
+        let State::Backup(backup) = &self.routers[id.index()].state else {
+            return Cause::ActiveTimeout;
+        };
+        match (backup.active, backup.outwaited, backup.left) {
+            (followed, Some((active, priority)), _)
+                if followed.is_none_or(|(followed, _)| followed == active) =>
+            {
+                let by = match backup.preempt_since {
+                    _ if self.owner(id) => Preemption::Owner,
+                    Some(_) => Preemption::DelayOver,
+                    None => Preemption::Priority,
+                };
+                Cause::Preempted { active, priority, by }
+            }
+            (None, _, Some(_)) => Cause::ActiveLeft,
+            (Some(_), _, Some(left)) => Cause::Unanswered { left },
+            (_, _, None) => Cause::ActiveTimeout,
         }
     }
-}
-
-/// What a check of a received advert means for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Drop,
-    Keep,
 }
 
 impl Details {
@@ -767,6 +793,7 @@ impl Details {
             others: others.into(),
             advertised: advertised.into(),
             counters: RouterCounters::default(),
+            heard: checks::Heard::default(),
             since: Instant::ZERO,
             cause: Cause::Startup,
             removed: false,
@@ -785,74 +812,6 @@ impl Details {
             None => advert.destination.is_multicast(),
             Some(unicast) => unicast.peers.iter().any(|peer| peer.ip == advert.source),
         }
-    }
-
-    /// The checks of RFC 9568 section 7.1 that need the router's configuration, after its vrid was
-    /// found; errata 8298 to 8301 included. Says what is worth telling: why it is to be dropped, or
-    /// the gravest of what is wrong with one that is kept.
-    #[inline]
-    fn check(
-        &mut self,
-        router: &Router,
-        own_address: IpAddr,
-        advert: &Advert<'_>,
-    ) -> Option<(Notice, Verdict)> {
-        let source = advert.source;
-        let counters = &mut self.counters;
-        let unicast = self.params.transport.unicast.as_ref();
-        if unicast.is_some() == advert.destination.is_multicast() {
-            counters.destination_errors += 1;
-            let destination = advert.destination;
-            return Some((Notice::OtherDestination { source, destination }, Verdict::Drop));
-        }
-        match unicast.map_or(Judgement::Welcome, |unicast| unicast.judge(source, advert.ttl)) {
-            Judgement::Welcome => {}
-            Judgement::Stranger => {
-                counters.peer_errors += 1;
-                return Some((Notice::Stranger { source }, Verdict::Drop));
-            }
-            Judgement::WrongTtl => {
-                counters.ip_ttl_errors += 1;
-                return Some((Notice::WrongTtl { source, ttl: advert.ttl }, Verdict::Drop));
-            }
-        }
-        if advert.version != router.version {
-            counters.version_errors += 1;
-            return Some((Notice::OtherVersion { source }, Verdict::Drop));
-        }
-        if source == own_address {
-            counters.own_address_rcvd += 1;
-            return Some((Notice::OwnAddress { source }, Verdict::Drop));
-        }
-        if advert.auth_type != 0 {
-            counters.auth_type_mismatch += 1;
-            let auth_type = advert.auth_type;
-            return Some((Notice::Authentication { source, auth_type }, Verdict::Drop));
-        }
-        if advert.addresses.is_empty() {
-            counters.packet_length_errors += 1;
-            return Some((Notice::AddressesDiffer { source, theirs: 0 }, Verdict::Drop));
-        }
-        // What follows is no reason to drop a v3 advert, so each is counted whatever else differs.
-        let mut kept = None;
-        if advert.interval != Some(router.interval) {
-            counters.interval_errors += 1;
-            let notice = Notice::IntervalDiffers { source, theirs: advert.interval };
-            match (router.version, advert.interval) {
-                // v2 wants the same interval everywhere (RFC 3768 section 7.1); v3 learns it.
-                (Version::V2, _) | (Version::V3, None) => return Some((notice, Verdict::Drop)),
-                (Version::V3, Some(_)) => kept = Some(notice),
-            }
-        }
-        if advert.addresses.bytes() != &*self.advertised {
-            counters.address_list_errors += 1;
-            let theirs = advert.addresses.len() as u8;
-            kept.get_or_insert(Notice::AddressesDiffer { source, theirs });
-        }
-        if router.priority == 255 && advert.priority == 255 {
-            kept = Some(Notice::SecondOwner { other: source });
-        }
-        kept.map(|notice| (notice, Verdict::Keep))
     }
 }
 

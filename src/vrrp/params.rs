@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::conduct::Conduct;
 use crate::base::{Centis, Family, LinkId, Mac, Macvlan, Span, VirtualAddress, Vrid};
 use crate::wire::{ChecksumForm, Version};
 
@@ -18,7 +19,8 @@ pub struct RouterParams {
     pub version: Version,
     /// How its adverts travel.
     pub transport: Transport,
-    /// What the checksum of its v3 adverts over IPv4 covers; v2 always covers the message alone.
+    /// What the checksum of its v3 adverts over IPv4 covers, at first if it follows others' (see
+    /// [`Conduct::follow_checksum`]); v2 always covers the message alone, IPv6 the pseudo-header too.
     pub checksum_form: ChecksumForm,
     /// Base priority: 1 to 254, or 255 for the owner of the addresses.
     pub priority: u8,
@@ -32,6 +34,8 @@ pub struct RouterParams {
     pub addresses: Box<[VirtualAddress]>,
     /// How it announces its addresses.
     pub garp: GarpParams,
+    /// How it behaves where there is a choice.
+    pub conduct: Conduct,
     /// The Ethernet source of its adverts, if that isn't its interface's own address.
     pub source_mac: Option<Mac>,
     /// The interfaces that are made for its virtual MAC (`use_vmac`); it can't run without them.
@@ -102,9 +106,6 @@ pub struct GarpParams {
     pub lower_priority_delay: Span,
 }
 
-/// How many intervals a Backup waits before it gives the Active up (RFC 9568 section 6.1).
-const DOWN_INTERVALS: u64 = 3;
-
 impl RouterParams {
     /// Whether it owns the addresses (priority 255, RFC 9568 section 5.2.4).
     pub fn is_owner(&self) -> bool {
@@ -163,9 +164,15 @@ pub fn skew_time(version: Version, priority: u8, active_interval: Centis) -> Spa
 }
 
 /// Active_Down_Interval: how long a Backup of `priority` waits for an Active that advertises every
-/// `active_interval` before it takes over.
-pub fn active_down_interval(version: Version, priority: u8, active_interval: Centis) -> Span {
-    active_interval.span().times(DOWN_INTERVALS) + skew_time(version, priority, active_interval)
+/// `active_interval` before it takes over: `adverts` intervals (3 in the RFC) and the skew.
+pub fn active_down_interval(
+    version: Version,
+    priority: u8,
+    active_interval: Centis,
+    adverts: u8,
+) -> Span {
+    let skew = skew_time(version, priority, active_interval);
+    active_interval.span().times(u64::from(adverts)) + skew
 }
 
 #[cfg(test)]
@@ -188,7 +195,7 @@ mod tests {
             let interval = Centis::new(centis).unwrap();
             let centis = |span: Span| (span.as_nanos() as f64 / 1e7 * 1e4).round() / 1e4;
             assert_eq!(centis(skew_time(Version::V3, priority, interval)), skew);
-            assert_eq!(centis(active_down_interval(Version::V3, priority, interval)), down);
+            assert_eq!(centis(active_down_interval(Version::V3, priority, interval, 3)), down);
         }
     }
 
@@ -218,7 +225,15 @@ mod tests {
     #[test]
     fn v2_skew_does_not_scale_with_the_interval() {
         let ten = Centis::from_secs(10).unwrap();
-        assert_eq!(active_down_interval(Version::V2, 100, ten).as_micros(), 30_609_375);
-        assert_eq!(active_down_interval(Version::V2, 100, Centis::DEFAULT).as_micros(), 3_609_375);
+        let down = |interval| active_down_interval(Version::V2, 100, interval, 3).as_micros();
+        assert_eq!(down(ten), 30_609_375);
+        assert_eq!(down(Centis::DEFAULT), 3_609_375);
+    }
+
+    #[test]
+    fn down_timer_adverts_replaces_the_three() {
+        let down = |adverts| active_down_interval(Version::V3, 100, Centis::DEFAULT, adverts);
+        assert_eq!(down(1).as_micros(), 1_609_375);
+        assert_eq!(down(100).as_micros(), 100_609_375);
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::params::{self, Preempt, RouterParams};
 use super::rules::Phase;
 use crate::base::{Centis, Family, Instant, LinkId, Span};
-use crate::wire::Version;
+use crate::wire::{ChecksumForm, Version};
 
 /// Where a virtual router is. Each variant owns the data that has a meaning there and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +32,11 @@ pub struct Backup {
     pub down_interval: Span,
     /// When a lower priority was first heard, while `preempt_delay` holds the takeover back.
     pub preempt_since: Option<Instant>,
-    /// Whether the Active has said that it leaves, and nobody has been heard since.
-    pub active_left: bool,
+    /// Who has said that it leaves, if nobody has been followed since. Usually that was the Active,
+    /// which is unknown then; if not, `active` is still there and has not answered yet.
+    pub left: Option<IpAddr>,
+    /// The Active of lower rank whose adverts are discarded, with the priority of the last one.
+    pub outwaited: Option<(IpAddr, u8)>,
 }
 
 /// What an Active knows.
@@ -107,6 +110,10 @@ pub(super) struct Router {
     pub version: Version,
     pub preempt: Preempt,
     pub interval: Centis,
+    /// How many intervals are waited for the Active.
+    pub down_adverts: u8,
+    /// What the checksums of our adverts cover now.
+    pub checksum_form: ChecksumForm,
     pub link: LinkId,
     pub family: Family,
     /// The source of its adverts, if it is not the interface's own address.
@@ -136,6 +143,13 @@ impl State {
     }
 }
 
+impl Backup {
+    /// The Active as far as it is known, followed or not, with the priority of its last advert.
+    pub fn heard(&self) -> Option<(IpAddr, u8)> {
+        self.active.or(self.outwaited)
+    }
+}
+
 impl StateName {
     /// The word: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
     pub const fn as_str(self) -> &'static str {
@@ -157,6 +171,12 @@ impl Router {
             // The owner always preempts, at once (RFC 9568 section 6.1).
             preempt: if params.is_owner() { Preempt::After(Span::ZERO) } else { params.preempt },
             interval: params.interval,
+            down_adverts: params.conduct.down_adverts,
+            checksum_form: match (params.version, params.transport.family) {
+                (Version::V2, _) => ChecksumForm::Message,
+                (Version::V3, Family::Ipv4) => params.checksum_form,
+                (Version::V3, Family::Ipv6) => ChecksumForm::PseudoHeader,
+            },
             link: params.link,
             family: params.transport.family,
             source: params.transport.source,
@@ -171,11 +191,17 @@ impl Router {
             active_interval: self.interval,
             down_interval: self.down_interval(self.interval),
             preempt_since: None,
-            active_left: false,
+            left: None,
+            outwaited: None,
         }
     }
 
     pub(super) fn down_interval(&self, active_interval: Centis) -> Span {
-        params::active_down_interval(self.version, self.priority, active_interval)
+        params::active_down_interval(
+            self.version,
+            self.priority,
+            active_interval,
+            self.down_adverts,
+        )
     }
 }

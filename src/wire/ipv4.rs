@@ -62,6 +62,16 @@ impl Ipv4Header {
     /// The header of a VRRP packet whose message has `payload_len` bytes: TTL 255 (RFC 9568
     /// section 5.1.1.3), internetwork control precedence, don't fragment, checksum filled in.
     pub fn vrrp(source: Ipv4Addr, destination: Ipv4Addr, payload_len: usize) -> Self {
+        Ipv4Header::carrying(PROTOCOL_VRRP, source, destination, payload_len)
+    }
+
+    /// The same with another protocol before the message.
+    pub(super) fn carrying(
+        protocol: u8,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        payload_len: usize,
+    ) -> Self {
         let mut header = Ipv4Header {
             version_ihl: 0x45,
             tos: 0xc0,
@@ -69,7 +79,7 @@ impl Ipv4Header {
             id: U16::ZERO,
             fragment: U16::new(0x4000),
             ttl: 255,
-            protocol: PROTOCOL_VRRP,
+            protocol,
             checksum: U16::ZERO,
             source: source.octets(),
             destination: destination.octets(),
@@ -78,10 +88,10 @@ impl Ipv4Header {
         header
     }
 
-    /// The same header with another TTL.
+    /// The same header with another TTL and identification.
     #[must_use]
-    pub fn with_ttl(self, ttl: u8) -> Self {
-        let mut header = Ipv4Header { ttl, checksum: U16::ZERO, ..self };
+    pub fn with_ttl_and_id(self, ttl: u8, id: u16) -> Self {
+        let mut header = Ipv4Header { ttl, id: U16::new(id), checksum: U16::ZERO, ..self };
         header.checksum = U16::new(Sum::ZERO.bytes(header.as_bytes()).checksum());
         header
     }

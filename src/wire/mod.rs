@@ -5,6 +5,7 @@
 //! allocated.
 
 pub mod arp;
+pub mod auth;
 pub mod checksum;
 pub mod ethernet;
 pub mod icmpv6;
@@ -12,4 +13,5 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod vrrp;
 
-pub use vrrp::{AddressList, Advert, ChecksumForm, Refusal, Version};
+pub use auth::Authentication;
+pub use vrrp::{AddressList, Advert, ChecksumForm, Refusal, Refused, Version};

@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::auth::{self, Authentication, AuthenticationHeader, PROTOCOL_AH, Signed, Ttl};
 use super::checksum::{Sum, updated};
 use super::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetHeader};
 use super::ipv4::{self, Ipv4Header, Ipv4Packet, PROTOCOL_VRRP};
@@ -68,6 +69,21 @@ pub enum Refusal {
     Length,
     /// Its checksum fits neither form.
     Checksum,
+    /// Its virtual router is not configured on the interface that it came in by.
+    Vrid(u8),
+}
+
+/// A packet that was refused, with what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The first check that failed.
+    pub refusal: Refusal,
+    /// Its vrid, if it got far enough to have one.
+    pub vrid: Option<Vrid>,
+    /// The version it is written in, if that is one there is.
+    pub version: Option<Version>,
+    /// Who sent it, if it is an IP packet; without one there is no vrid either.
+    pub source: Option<IpAddr>,
 }
 
 /// A received advert that passed the checks that need no configuration.
@@ -89,6 +105,10 @@ pub struct Advert<'a> {
     pub ttl: u8,
     /// v2's authentication type; 0 for v3.
     pub auth_type: u8,
+    /// v2's authentication data; zeros for v3.
+    pub auth_data: [u8; 8],
+    /// The authentication header that it came with, if any.
+    pub signed: Option<Signed<'a>>,
     /// What its checksum covers.
     pub checksum_form: ChecksumForm,
     /// The addresses it carries; possibly none, which is an error (erratum 8299).
@@ -119,6 +139,8 @@ pub struct AdvertContent<'a> {
     pub addresses: &'a [IpAddr],
     /// What the checksum is to cover (v2 always: the message; IPv6 always: the pseudo-header too).
     pub checksum_form: ChecksumForm,
+    /// How it is authenticated; v3 can not be.
+    pub authentication: Authentication,
 }
 
 /// An advert as a finished Ethernet frame (or, to a unicast peer, IP packet) that is patched in
@@ -130,6 +152,7 @@ pub struct AdvertFrame {
     packet_at: usize,
     /// Where the VRRP message begins.
     message_at: usize,
+    authentication: Authentication,
 }
 
 /// An IP packet of either family, taken apart.
@@ -137,6 +160,8 @@ struct Carrier<'a> {
     source: IpAddr,
     destination: IpAddr,
     ttl: u8,
+    /// The authentication header before the message, if any.
+    signed: Option<Signed<'a>>,
     payload: &'a [u8],
 }
 
@@ -154,12 +179,25 @@ struct Header {
 
 const HEADER_LEN: usize = size_of::<Header>();
 
+/// The identification of signed packets: any but 0, in whose place a raw socket puts one of its own
+/// (`raw(7)`). They are never fragmented, so it need not differ (RFC 6864 section 4.1).
+const SIGNED_ID: u16 = 1;
+
 impl Version {
     /// The number in the packet.
     pub const fn number(self) -> u8 {
         match self {
             Version::V2 => 2,
             Version::V3 => 3,
+        }
+    }
+
+    /// The version of that number, if `family` has it.
+    const fn of(number: u8, family: Family) -> Option<Self> {
+        match (number, family) {
+            (2, Family::Ipv4) => Some(Version::V2),
+            (3, _) => Some(Version::V3),
+            _ => None,
         }
     }
 
@@ -172,28 +210,43 @@ impl Version {
     }
 }
 
+impl Refused {
+    /// A packet without a VRRP message in it.
+    const fn unreadable(source: Option<IpAddr>) -> Self {
+        Refused { refusal: Refusal::NotVrrp, vrid: None, version: None, source }
+    }
+}
+
 impl<'a> Advert<'a> {
     /// Reads an advert out of an IP packet that begins with its header, as a raw IPv4 socket
     /// delivers it, applying the checks that need no configuration: TTL (of multicasts), version,
     /// type, length, checksum (RFC 9568 section 7.1).
     ///
-    /// Trailing bytes beyond the message are tolerated, reserved bits ignored.
+    /// Trailing bytes beyond the message are tolerated, reserved bits ignored. An authentication
+    /// header before the message is read and left for the engine to verify.
     ///
     /// # Errors
-    /// The first check that failed, and the packet's vrid if it got far enough to have one.
-    pub fn parse(packet: &'a [u8]) -> Result<Self, (Refusal, Option<Vrid>)> {
+    /// The first check that failed, and what is known of the packet by then.
+    pub fn parse(packet: &'a [u8]) -> Result<Self, Refused> {
         if let Some(ip) = Ipv6Packet::parse(packet) {
             return Advert::parse_ipv6(&ip);
         }
-        let ip = Ipv4Packet::parse(packet).ok_or((Refusal::NotVrrp, None))?;
-        if ip.protocol != PROTOCOL_VRRP {
-            return Err((Refusal::NotVrrp, None));
-        }
+        let ip = Ipv4Packet::parse(packet).ok_or(Refused::unreadable(None))?;
+        let unreadable = Refused::unreadable(Some(ip.source.into()));
+        let (signed, payload) = match ip.protocol {
+            PROTOCOL_VRRP => (None, ip.payload),
+            PROTOCOL_AH => {
+                let (signed, payload) = signed(packet, &ip).ok_or(unreadable)?;
+                (Some(signed), payload)
+            }
+            _ => return Err(unreadable),
+        };
         Advert::read(&Carrier {
             source: ip.source.into(),
             destination: ip.destination.into(),
             ttl: ip.ttl,
-            payload: ip.payload,
+            signed,
+            payload,
         })
     }
 
@@ -201,32 +254,31 @@ impl<'a> Advert<'a> {
     ///
     /// # Errors
     /// As [`Advert::parse`].
-    pub fn parse_ipv6(ip: &Ipv6Packet<'a>) -> Result<Self, (Refusal, Option<Vrid>)> {
+    pub fn parse_ipv6(ip: &Ipv6Packet<'a>) -> Result<Self, Refused> {
         if ip.next_header != PROTOCOL_VRRP {
-            return Err((Refusal::NotVrrp, None));
+            return Err(Refused::unreadable(Some(ip.source.into())));
         }
         Advert::read(&Carrier {
             source: ip.source.into(),
             destination: ip.destination.into(),
             ttl: ip.hop_limit,
+            signed: None,
             payload: ip.payload,
         })
     }
 
     #[inline]
-    fn read(ip: &Carrier<'a>) -> Result<Self, (Refusal, Option<Vrid>)> {
+    fn read(ip: &Carrier<'a>) -> Result<Self, Refused> {
+        let family = Family::of(ip.source);
         let vrid = ip.payload.get(1).copied().and_then(Vrid::new);
-        let refuse = |refusal| (refusal, vrid);
+        let version_type = ip.payload.first().copied();
+        let version = version_type.and_then(|byte| Version::of(byte >> 4, family));
+        let refuse = |refusal| Refused { refusal, vrid, version, source: Some(ip.source) };
         if ip.ttl != 255 && ip.destination.is_multicast() {
             return Err(refuse(Refusal::Ttl(ip.ttl)));
         }
-        let family = Family::of(ip.source);
-        let version_type = *ip.payload.first().ok_or(refuse(Refusal::Length))?;
-        let version = match version_type >> 4 {
-            2 if family == Family::Ipv4 => Version::V2,
-            3 => Version::V3,
-            other => return Err(refuse(Refusal::Version(other))),
-        };
+        let version_type = version_type.ok_or(refuse(Refusal::Length))?;
+        let version = version.ok_or(refuse(Refusal::Version(version_type >> 4)))?;
         if version_type & 0x0f != TYPE_ADVERTISEMENT {
             return Err(refuse(Refusal::Type(version_type & 0x0f)));
         }
@@ -236,7 +288,10 @@ impl<'a> Advert<'a> {
         let message =
             ip.payload.get(..version.message_len(list_len)).ok_or(refuse(Refusal::Length))?;
         let checksum_form = checksum_form(version, ip, message).ok_or(refuse(Refusal::Checksum))?;
-        let list = message.get(HEADER_LEN..HEADER_LEN + list_len).ok_or(refuse(Refusal::Length))?;
+        let (list, rest) = message
+            .get(HEADER_LEN..)
+            .and_then(|body| body.split_at_checked(list_len))
+            .ok_or(refuse(Refusal::Length))?;
         let [high, low] = header.interval.get().to_be_bytes();
         let (interval, auth_type) = match version {
             Version::V2 => (Centis::from_secs(low), high),
@@ -251,6 +306,8 @@ impl<'a> Advert<'a> {
             destination: ip.destination,
             ttl: ip.ttl,
             auth_type,
+            auth_data: rest.first_chunk().copied().unwrap_or_default(),
+            signed: ip.signed,
             checksum_form,
             addresses: AddressList { family, bytes: list },
         })
@@ -309,6 +366,21 @@ const fn address_len(family: Family) -> usize {
         Family::Ipv4 => 4,
         Family::Ipv6 => 16,
     }
+}
+
+/// Length of an IP header without options, in bytes.
+const fn ip_len(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => Ipv4Header::LEN,
+        Family::Ipv6 => Ipv6Header::LEN,
+    }
+}
+
+/// The authentication header of a packet, and the message behind it.
+fn signed<'a>(packet: &'a [u8], ip: &Ipv4Packet<'a>) -> Option<(Signed<'a>, &'a [u8])> {
+    let [_, _, high, low, ..] = *packet else { return None };
+    let packet = packet.get(..usize::from(u16::from_be_bytes([high, low])))?;
+    Signed::parse(packet, packet.len().checked_sub(ip.payload.len())?)
 }
 
 /// Which form of the checksum `message` fits, if any.
@@ -371,6 +443,14 @@ impl AdvertFrame {
             Version::V2 => content.interval.get().div_ceil(100).min(255),
             Version::V3 => content.interval.get().min(Centis::MAX_V3.get()),
         };
+        let authentication = match (content.version, family) {
+            (Version::V2, Family::Ipv4) => content.authentication,
+            (Version::V2, Family::Ipv6) | (Version::V3, _) => Authentication::None,
+        };
+        let interval = match content.version {
+            Version::V2 => u16::from(authentication.kind()) << 8 | interval,
+            Version::V3 => interval,
+        };
         let header = Header {
             version_type: content.version.number() << 4 | TYPE_ADVERTISEMENT,
             vrid: content.vrid.get(),
@@ -380,19 +460,31 @@ impl AdvertFrame {
             checksum: U16::ZERO,
         };
         let packet_at = ethernet.len();
-        let mut bytes = ethernet.to_vec();
+        let message_at = packet_at + ip_len(family) + authentication.header_len();
+        let mut bytes = Vec::with_capacity(message_at + message_len);
+        bytes.extend_from_slice(ethernet);
+        let payload_len = authentication.header_len() + message_len;
         match (content.source, to) {
             (IpAddr::V4(source), IpAddr::V4(to)) => {
-                let header = Ipv4Header::vrrp(source, to, message_len).with_ttl(ttl);
-                bytes.extend_from_slice(header.as_bytes());
+                let (protocol, id) = match authentication {
+                    // What is signed has an identification: the kernel would give it one.
+                    Authentication::Header(_) => (PROTOCOL_AH, SIGNED_ID),
+                    Authentication::None | Authentication::Password(_) => (PROTOCOL_VRRP, 0),
+                };
+                let ip = Ipv4Header::carrying(protocol, source, to, payload_len);
+                let ip = ip.with_ttl_and_id(ttl, id);
+                bytes.extend_from_slice(ip.as_bytes());
+                if let Authentication::Header(_) = authentication {
+                    let header = AuthenticationHeader::new(source.to_bits());
+                    bytes.extend_from_slice(header.as_bytes());
+                }
             }
             (IpAddr::V6(source), IpAddr::V6(to)) => {
-                let header = Ipv6Header::new(source, to, PROTOCOL_VRRP, ttl, message_len);
-                bytes.extend_from_slice(header.as_bytes());
+                let ip = Ipv6Header::new(source, to, PROTOCOL_VRRP, ttl, payload_len);
+                bytes.extend_from_slice(ip.as_bytes());
             }
             _ => debug_assert!(false, "{to} is of another family than {}", content.source),
         }
-        let message_at = bytes.len();
         bytes.extend_from_slice(header.as_bytes());
         for address in same_family.take(255) {
             match address {
@@ -400,16 +492,30 @@ impl AdvertFrame {
                 IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
             }
         }
-        bytes.resize(message_at + message_len, 0);
+        if content.version == Version::V2 {
+            bytes.extend_from_slice(&authentication.data());
+        }
 
         let mut sum = Sum::ZERO.bytes(&bytes[message_at..]);
         let pseudo = content.checksum_form == ChecksumForm::PseudoHeader || family == Family::Ipv6;
         if content.version == Version::V3 && pseudo {
             sum = sum.and(pseudo_header(content.source, to, message_len));
         }
-        let mut frame = AdvertFrame { bytes: bytes.into_boxed_slice(), packet_at, message_at };
+        let bytes = bytes.into_boxed_slice();
+        let mut frame = AdvertFrame { bytes, packet_at, message_at, authentication };
         frame.header_mut().checksum = U16::new(sum.checksum());
+        frame.sign(0);
         frame
+    }
+
+    /// Gives the frame a sequence number and signs it; does nothing to one that has no
+    /// authentication header. Whatever else changes has to change before.
+    pub fn sign(&mut self, sequence: u32) {
+        if let Authentication::Header(key) = self.authentication {
+            // Without an Ethernet header it goes to a peer.
+            let ttl = if self.packet_at == 0 { Ttl::LeftOut } else { Ttl::Signed };
+            auth::sign(&mut self.bytes[self.packet_at..], sequence, key, ttl);
+        }
     }
 
     /// Makes the frame carry `priority`; costs nothing if it already does.
@@ -448,6 +554,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
+    use crate::wire::auth::Secret;
     use proptest::prelude::*;
 
     const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -462,6 +569,7 @@ mod tests {
             source: SOURCE,
             addresses,
             checksum_form: ChecksumForm::Message,
+            authentication: Authentication::None,
         }
     }
 
@@ -513,7 +621,8 @@ mod tests {
         let broken = |at: usize, value: u8| {
             let mut bytes = good.clone();
             bytes[at] = value;
-            Advert::parse(&bytes).unwrap_err()
+            let refused = Advert::parse(&bytes).unwrap_err();
+            (refused.refusal, refused.vrid)
         };
         assert_eq!(broken(6, 58), (Refusal::NotVrrp, None));
         assert_eq!(broken(7, 254), (Refusal::Ttl(254), vrid));
@@ -532,8 +641,9 @@ mod tests {
         frame.header_mut().checksum = U16::ZERO;
         let checksum = Sum::ZERO.bytes(&frame.bytes[54..]).checksum();
         frame.header_mut().checksum = U16::new(checksum);
-        let refusal = Advert::parse(frame.packet()).unwrap_err();
-        assert_eq!(refusal, (Refusal::Checksum, Vrid::new(51)));
+        let refused = Advert::parse(frame.packet()).unwrap_err();
+        assert_eq!((refused.refusal, refused.vrid), (Refusal::Checksum, Vrid::new(51)));
+        assert_eq!((refused.source, refused.version), (Some(SOURCE_V6), Some(Version::V3)));
     }
 
     #[test]
@@ -566,10 +676,14 @@ mod tests {
     fn each_check_refuses_with_its_own_reason() {
         let vrid = Vrid::new(51);
         let good = packet(Version::V3, ChecksumForm::Message);
+        let parse = |bytes: &[u8]| {
+            let refused = Advert::parse(bytes).unwrap_err();
+            (refused.refusal, refused.vrid)
+        };
         let broken = |at: usize, value: u8| {
             let mut bytes = good.clone();
             bytes[at] = value;
-            Advert::parse(&bytes).unwrap_err()
+            parse(&bytes)
         };
         assert_eq!(broken(9, 17), (Refusal::NotVrrp, None));
         assert_eq!(broken(8, 254), (Refusal::Ttl(254), vrid));
@@ -579,8 +693,72 @@ mod tests {
         assert_eq!(broken(26, 0), (Refusal::Checksum, vrid));
         let mut short = good.clone();
         short[3] = 27;
-        assert_eq!(Advert::parse(&short[..27]).unwrap_err(), (Refusal::Length, vrid));
-        assert_eq!(Advert::parse(&good[..20]).unwrap_err(), (Refusal::NotVrrp, None));
+        assert_eq!(parse(&short[..27]), (Refusal::Length, vrid));
+        assert_eq!(parse(&good[..20]), (Refusal::NotVrrp, None));
+        let refused = Advert::parse(&short[..27]).unwrap_err();
+        assert_eq!((refused.source, refused.version), (Some(SOURCE), Some(Version::V3)));
+    }
+
+    #[test]
+    fn a_password_is_carried_and_read() {
+        let secret = Secret::new(b"secret");
+        let addresses = [[192, 168, 122, 50].into()];
+        let content = AdvertContent {
+            authentication: Authentication::Password(secret),
+            ..content(Version::V2, &addresses)
+        };
+        let frame = AdvertFrame::new(&content, Mac::default());
+        let advert = Advert::parse(frame.packet()).unwrap();
+        assert_eq!((advert.auth_type, &advert.auth_data), (1, b"secret\0\0"));
+        assert_eq!(advert.signed, None);
+        // v3 has no room for it.
+        let content = AdvertContent { version: Version::V3, ..content };
+        let frame = AdvertFrame::new(&content, Mac::default());
+        let advert = Advert::parse(frame.packet()).unwrap();
+        assert_eq!((advert.auth_type, advert.auth_data), (0, [0; 8]));
+        assert_eq!(frame.packet().len(), 20 + 12);
+    }
+
+    #[test]
+    fn a_signed_advert_is_read_and_verified() {
+        let key = Secret::new(b"12345678");
+        let addresses = [[192, 168, 122, 50].into()];
+        let content = AdvertContent {
+            authentication: Authentication::Header(key),
+            ..content(Version::V2, &addresses)
+        };
+        let mut frame = AdvertFrame::new(&content, Mac::default());
+        frame.set_priority(7);
+        frame.sign(1000);
+        let advert = Advert::parse(frame.packet()).unwrap();
+        assert_eq!((advert.auth_type, advert.auth_data, advert.priority), (2, [0; 8], 7));
+        let signed = advert.signed.unwrap();
+        assert_eq!(signed.sequence, 1000);
+        assert!(signed.is_by(key) && !signed.is_by(Secret::new(b"other")));
+        assert_eq!(frame.packet()[9], 51);
+        // Ethernet padding is not part of what is signed.
+        let padded = [frame.packet(), &[0xee; 8]].concat();
+        assert!(Advert::parse(&padded).unwrap().signed.unwrap().is_by(key));
+    }
+
+    #[test]
+    fn one_to_a_peer_is_signed_without_its_ttl() {
+        let key = Secret::new(b"12345678");
+        let addresses = [[192, 168, 122, 50].into()];
+        let content = AdvertContent {
+            authentication: Authentication::Header(key),
+            ..content(Version::V2, &addresses)
+        };
+        let mut frame = AdvertFrame::to_peer(&content, [10, 0, 0, 2].into(), 64);
+        frame.set_priority(7);
+        frame.sign(1000);
+        let advert = Advert::parse(frame.bytes()).unwrap();
+        assert_eq!((advert.ttl, advert.priority, advert.auth_type), (64, 7, 2));
+        assert!(advert.signed.unwrap().is_by(key));
+        assert!(Sum::ZERO.bytes(&frame.bytes()[..20]).is_intact());
+        let mut farther = frame.bytes().to_vec();
+        farther[8] = 60;
+        assert!(Advert::parse(&farther).unwrap().signed.unwrap().is_by(key));
     }
 
     #[test]
@@ -633,6 +811,7 @@ mod tests {
                 vrid: Vrid::new(vrid).unwrap(),
                 interval: Centis::new(secs * 100).unwrap(),
                 addresses: &addresses,
+                authentication: Authentication::None,
             };
             let mut frame = AdvertFrame::new(&content, Mac::default());
             for priority in [priority, patched, 0] {

@@ -68,7 +68,7 @@ fn bad_packets() -> Vec<(&'static str, Packet, At, &'static str)> {
 }
 
 /// The sum of the differences of all counters between two answers of `stats`.
-fn changes(before: &Value, after: &Value) -> Vec<(String, i64)> {
+pub(crate) fn changes(before: &Value, after: &Value) -> Vec<(String, i64)> {
     let mut changes = Vec::new();
     for (place, pointer) in [("router", "/routers/0/counters"), ("nobody", "/daemon/unattributed")]
     {
@@ -117,7 +117,7 @@ fn each_bad_packet_is_counted_once_by_a_backup() {
 
 /// The kernel drops packets from the host's own addresses before any socket sees them, unless told
 /// not to.
-fn accept_local(site: &Site) {
+pub(crate) fn accept_local(site: &Site) {
     site.inside("r", || {
         for link in ["all", "eth0"] {
             for (name, value) in [("accept_local", "1"), ("rp_filter", "0")] {

@@ -25,7 +25,7 @@ impl Keepalived {
         fs::write(&file, configuration).expect("a configuration file");
         let log = File::create(files.join("log")).expect("a log file");
         let mut command = Command::new("keepalived");
-        command.args(["-n", "-l", "-D", "-P", "-f"]).arg(&file);
+        command.env("TMPDIR", &files).args(["-n", "-l", "-D", "-P", "-f"]).arg(&file);
         command.arg("-p").arg(files.join("pid")).arg("-r").arg(files.join("vrrp-pid"));
         command.stdin(Stdio::null()).stderr(log.try_clone().expect("a log file")).stdout(log);
         let child = site.inside(host, || command.spawn()).expect("keepalived runs");

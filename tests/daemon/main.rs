@@ -14,14 +14,18 @@
 mod keepalived;
 mod packet;
 mod shark;
+mod silence;
 mod site;
 mod tap;
 mod viprd;
 
 mod arguments;
+mod choices;
 mod configuration;
 mod control;
+mod crafted;
 mod hostile;
+mod interop;
 mod ipv6;
 mod lifecycle;
 mod links;

@@ -338,6 +338,12 @@ fn keepalived_of_version_2() {
 }
 
 #[test]
+fn keepalived_of_version_2_with_an_authentication_header() {
+    let words = "advert_int 1\n  authentication {\n auth_type AH\n auth_pass secret12\n }";
+    hand_over(Site::pair, "10.9.0.1", "10.9.0.2", &router, words);
+}
+
+#[test]
 fn keepalived_of_version_3() {
     hand_over(Site::pair, "10.9.0.1", "10.9.0.2", &router, "version 3\n  advert_int 1");
 }

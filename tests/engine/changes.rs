@@ -211,6 +211,7 @@ fn a_removed_router_says_goodbye_and_its_id_is_given_again_later() {
     desk.hear_bytes(&packet);
     assert_eq!(desk.engine.unattributed().vrid_errors, 1);
 
+    desk.wishes();
     desk.engine.on_change(desk.now, Change::Add(params()));
     assert_eq!(desk.wishes()[0], Action::Added { router: ROUTER });
     assert_eq!((desk.engine.len(), desk.state()), (1, StateName::Backup));

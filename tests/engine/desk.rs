@@ -3,14 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use viprd::base::{
-    Centis, Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId,
-    Scope, Span, VirtualAddress, Vrid,
+    Centis, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId, Scope, Span,
+    VirtualAddress, Vrid,
 };
 use viprd::vrrp::{
-    Action, Engine, GarpParams, Preempt, RouterParams, RouterView, StateName, Transport,
+    Action, Conduct, Engine, GarpParams, Preempt, RouterParams, RouterView, StateName, Transport,
 };
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, ChecksumForm, Version};
+use viprd::wire::{Advert, Authentication, ChecksumForm, Version};
 
 /// The router under test; there is only one unless a test says otherwise.
 pub const ROUTER: RouterId = RouterId(0);
@@ -81,7 +81,7 @@ impl Desk {
     /// The same without the notices.
     pub fn deeds(&mut self) -> Vec<Action> {
         let mut wishes = self.wishes();
-        wishes.retain(|wish| !matches!(wish, Action::Notice { .. }));
+        wishes.retain(|wish| !matches!(wish, Action::Notice { .. } | Action::Stray { .. }));
         wishes
     }
 
@@ -124,9 +124,7 @@ impl Desk {
     pub fn hear_bytes(&mut self, packet: &[u8]) {
         match Advert::parse(packet) {
             Ok(advert) => self.engine.on_advert(self.now, ifindex(OWN), &advert),
-            Err((refusal, vrid)) => {
-                self.engine.on_malformed(ifindex(OWN), Family::Ipv4, refusal, vrid);
-            }
+            Err(refused) => self.engine.on_malformed(ifindex(OWN), &refused),
         }
     }
 
@@ -164,6 +162,7 @@ pub fn params() -> RouterParams {
             scope: Scope::GLOBAL,
         }]),
         garp: GarpParams { delay: Span::ZERO, ..GarpParams::default() },
+        conduct: Conduct::default(),
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
@@ -180,6 +179,7 @@ pub fn packet(params: &RouterParams, change: impl FnOnce(&mut AdvertContent<'_>)
         source: HIGHER_ADDRESS,
         addresses: &[VIRTUAL],
         checksum_form: params.checksum_form,
+        authentication: Authentication::None,
     };
     change(&mut content);
     AdvertFrame::new(&content, Mac::default()).packet().to_vec()

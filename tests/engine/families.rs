@@ -6,8 +6,8 @@ use viprd::base::{Family, LinkChange, LinkLocal, RouterId, VirtualAddress};
 use viprd::vrrp::{
     Action, Cause, Change, Engine, Fault, Notice, Peer, RouterParams, StateName, Transport, Unicast,
 };
-use viprd::wire::Advert;
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
+use viprd::wire::{Advert, Authentication};
 
 use crate::desk::*;
 
@@ -49,6 +49,7 @@ fn packet_from(source: IpAddr, priority: u8, peer: Option<IpAddr>, ttl: u8) -> V
         source,
         addresses: &[of_its_family],
         checksum_form: params.checksum_form,
+        authentication: Authentication::None,
     };
     let frame = match peer {
         None => AdvertFrame::new(&content, Default::default()),

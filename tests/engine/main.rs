@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod changes;
+mod conduct;
 mod desk;
 mod families;
 mod faults;

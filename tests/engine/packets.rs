@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use viprd::base::{Centis, Family, IfIndex, LinkChange, Vrid};
+use viprd::base::{Centis, IfIndex, LinkChange, Vrid};
 use viprd::vrrp::{
     Action, Engine, Notice, RouterCounters, RouterParams, State, StateName, UnattributedCounters,
 };
 use viprd::wire::checksum::Sum;
-use viprd::wire::{Advert, ChecksumForm, Refusal, Version};
+use viprd::wire::{Advert, ChecksumForm, Refusal, Refused, Version};
 
 use crate::desk::*;
 
@@ -289,7 +289,13 @@ fn the_interface_is_part_of_the_name() {
     engine.on_advert(START, IfIndex(99), &advert);
     assert_eq!(heard(&engine), [1, 1]);
     assert_eq!(engine.unattributed().vrid_errors, 1);
-    engine.on_malformed(IfIndex(99), Family::Ipv4, Refusal::Checksum, Vrid::new(51));
+    let refused = Refused {
+        refusal: Refusal::Checksum,
+        vrid: Vrid::new(51),
+        version: None,
+        source: Some([10, 0, 0, 9].into()),
+    };
+    engine.on_malformed(IfIndex(99), &refused);
     assert_eq!(engine.unattributed().checksum_errors, 1);
 }
 

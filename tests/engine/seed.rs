@@ -7,7 +7,7 @@ use viprd::base::{Instant, LinkChange, Span};
 use viprd::vrrp::Cause;
 use viprd::vrrp::{Action, Engine, Fault, GarpParams, RouterParams, StateName};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, Version};
+use viprd::wire::{Advert, Authentication, Version};
 
 use crate::desk::*;
 
@@ -89,6 +89,7 @@ impl Lan {
                 source: [LOWER_ADDRESS, HIGHER_ADDRESS][from],
                 addresses: &[VIRTUAL],
                 checksum_form: view.params.checksum_form,
+                authentication: Authentication::None,
             },
             Default::default(),
         );

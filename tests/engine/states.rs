@@ -2,7 +2,7 @@
 //! tested cell by cell beside their code.)
 
 use viprd::base::{Instant, Span};
-use viprd::vrrp::{Action, Cause, Notice, Preempt, RouterParams, StateName};
+use viprd::vrrp::{Action, Cause, Notice, Preempt, RouterParams, State, StateName};
 
 use crate::desk::*;
 
@@ -34,7 +34,9 @@ fn a_backup_hears() {
             assert_eq!(desk.view().active, Some(source), "{what}");
         } else {
             assert_eq!(desk.view().deadline, before, "{what}: the timer must run on");
-            assert_eq!(desk.view().active, None, "{what}");
+            assert_eq!(desk.view().active, Some(source), "{what}: shown, not followed");
+            let State::Backup(backup) = desk.view().state else { panic!("{what}") };
+            assert_eq!((backup.active, backup.outwaited), (None, Some((source, priority))));
         }
         assert_eq!(desk.view().counters.advertisement_rcvd, 1, "{what}");
         assert_eq!(desk.deeds(), [], "{what}: a Backup never speaks");

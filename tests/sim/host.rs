@@ -10,9 +10,11 @@ use viprd::base::{
     Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, Mac, RouterId, Scope, Span,
     VirtualAddress,
 };
-use viprd::vrrp::{Action, Engine, GarpParams, Notice, RouterParams, State, StateName, Transport};
+use viprd::vrrp::{
+    Action, Conduct, Engine, GarpParams, Notice, RouterParams, State, StateName, Transport,
+};
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
-use viprd::wire::{Advert, Version};
+use viprd::wire::{Advert, Authentication, Version};
 
 use crate::ensure;
 use crate::model::{Heard, Model, Phase};
@@ -113,7 +115,7 @@ pub fn tell(packet: &[u8]) -> String {
             let Advert { vrid, priority, source, .. } = advert;
             format!("vrid {vrid} priority {priority} from {source}")
         }
-        Err((refusal, _)) => format!("{} bytes, {refusal:?}", packet.len()),
+        Err(refused) => format!("{} bytes, {:?}", packet.len(), refused.refusal),
     }
 }
 
@@ -309,9 +311,7 @@ impl Host {
                 if let Some(delivered) = tamper.receive(view, bytes.clone()) {
                     match Advert::parse(&delivered) {
                         Ok(advert) => engine.on_advert(at, ifindex, &advert),
-                        Err((refusal, vrid)) => {
-                            engine.on_malformed(ifindex, Family::Ipv4, refusal, vrid);
-                        }
+                        Err(refused) => engine.on_malformed(ifindex, &refused),
                     }
                 }
                 let Some(n) = member else { return };
@@ -432,6 +432,7 @@ impl Host {
                     );
                     ensure!(!own, "I6", "router {}: {notice:?} for a good advert", router.index());
                 }
+                Action::Stray { .. } => {} // garbage, which is on purpose; the counters tell
             }
         }
         self.check_routers(&sent, tamper)?;
@@ -624,6 +625,7 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
             refresh: Span::from_nanos(3 * plan.unit * (n as u64 % 2)),
             ..GarpParams::default()
         },
+        conduct: Conduct::default(),
         source_mac: None,
         macvlans: Box::default(),
         accept: true,
@@ -642,6 +644,7 @@ fn frame(router: &RouterPlan, host: usize, facts: &LinkFacts) -> AdvertFrame {
             source: own_address(*facts, router.family).expect("callers have looked"),
             addresses: &addresses,
             checksum_form: router.checksum_form,
+            authentication: Authentication::None,
         },
         facts.mac.unwrap_or_default(),
     )

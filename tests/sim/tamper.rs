@@ -7,6 +7,7 @@ use std::rc::Rc;
 use viprd::base::{Centis, Instant, Mac, Span, Vrid};
 use viprd::vrrp::{Action, Preempt, RouterParams, RouterView, StateName};
 use viprd::wire::Advert;
+use viprd::wire::Authentication;
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +152,7 @@ fn rewrite(advert: &Advert<'_>, change: impl Fn(&mut AdvertContent<'_>)) -> Rc<[
         source: advert.source,
         addresses: &addresses,
         checksum_form: advert.checksum_form,
+        authentication: Authentication::None,
     };
     change(&mut content);
     AdvertFrame::new(&content, Mac::default()).packet().into()

@@ -245,6 +245,12 @@ fn write_show(out: &mut impl Write, router: &ShowRecord) -> Result<(), Failure> 
     }
     line("Skew time", exact(router.times.skew_seconds))?;
     line("Down interval", exact(router.times.down_interval_seconds))?;
+    if let Some(form) = &router.checksum {
+        line("Checksum", clean(form))?;
+    }
+    if router.authentication != "none" {
+        line("Authentication", clean(&router.authentication))?;
+    }
     line("Preempt", preempt(router))?;
     line("Tracks", list(&router.tracked_interfaces))?;
     let mut title = "Addresses";

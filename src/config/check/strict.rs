@@ -27,7 +27,7 @@ impl Check<'_> {
             (instance::LOWER_PRIO_NO_ADVERT, answers),
             (instance::GARP_LOWER_PRIO_REPEAT, repeats),
             (instance::VMAC_XMIT_BASE, set(instance::VMAC_XMIT_BASE)),
-            (instance::UNICAST_PEER, router.unicast),
+            (instance::UNICAST_PEER, section.lines(instance::UNICAST_PEER).next().is_some()),
             (instance::ACCEPT, set(instance::ACCEPT) && router.version == Version::V2),
         ] {
             if !given {

@@ -62,8 +62,8 @@ impl Check<'_> {
             };
             let id = (interface, router.is_v6, vrid, group.filter(|group| !usual(group)));
             // Unicast adverts are told apart by who sends them.
-            let peers: Vec<IpAddr> =
-                router.section.lines(instance::UNICAST_PEER).filter_map(ip_of).collect();
+            let peers = router.section.lines(instance::UNICAST_PEER).filter(|_| router.unicast);
+            let peers: Vec<IpAddr> = peers.filter_map(ip_of).collect();
             let clash = if peers.is_empty() {
                 multicast.get(&id).copied()
             } else {

@@ -95,23 +95,25 @@ keywords! {
         "Where adverts over IPv4 go.";
     VRRP_MCAST_GROUP6 "vrrp_mcast_group6": Shape::Args(&[arg(Kind::Ipv6, "GROUP")]), "ff02::12", NotYet,
         "Where adverts over IPv6 go.";
-    VRRP_STRICT "vrrp_strict": FLAG, "", NotYet,
+    VRRP_STRICT "vrrp_strict": FLAG, "", Works,
         "Allows nothing that the VRRP RFCs don't have.";
-    VRRP_SKIP_CHECK_ADV_ADDR "vrrp_skip_check_adv_addr": FLAG, "", NotYet,
+    VRRP_SKIP_CHECK_ADV_ADDR "vrrp_skip_check_adv_addr": FLAG, "", Works,
         "Compares the addresses of an advert with the own ones only when the master changes.";
     VRRP_CHECK_UNICAST_SRC "vrrp_check_unicast_src": FLAG, "", Works,
         "Drops unicast adverts that don't come from a configured peer.";
-    VRRP_LOWER_PRIO_NO_ADVERT "vrrp_lower_prio_no_advert": SWITCH, "off", NotYet,
+    VRRP_LOWER_PRIO_NO_ADVERT "vrrp_lower_prio_no_advert": SWITCH, "off", Works,
         "A master doesn't answer adverts of lower priority.";
-    VRRP_HIGHER_PRIO_SEND_ADVERT "vrrp_higher_prio_send_advert": SWITCH, "off", NotYet,
+    VRRP_HIGHER_PRIO_SEND_ADVERT "vrrp_higher_prio_send_advert": SWITCH, "off", Works,
         "A master sends a last advert of its own when it gives way to a higher priority.";
-    VRRP_DOWN_TIMER_ADVERTS "vrrp_down_timer_adverts": Shape::Args(&[arg(Kind::Int(1, 100, ""), "COUNT")]), "3", NotYet,
+    VRRP_DOWN_TIMER_ADVERTS "vrrp_down_timer_adverts": Shape::Args(&[arg(Kind::Int(1, 100, ""), "COUNT")]), "3", Works,
         "How many adverts must be missed before the master counts as gone.";
-    VRRP_OWNER_IGNORE_ADVERTS "vrrp_owner_ignore_adverts": SWITCH, "off", NotYet,
+    VRRP_OWNER_IGNORE_ADVERTS "vrrp_owner_ignore_adverts": SWITCH, "off", Works,
         "The owner of the addresses takes no notice of others' adverts.";
     V3_CHECKSUM_AS_V2 "v3_checksum_as_v2": SWITCH, "off", Works,
         "The checksum of VRRPv3 over IPv4 covers the message alone, without a pseudo-header.";
-    LOG_UNKNOWN_VRIDS "log_unknown_vrids": FLAG, "", NotYet,
+    VIPRD_V3_CHECKSUM "viprd_v3_checksum": Shape::Args(&[arg(Kind::Choice(&["auto", "rfc9568", "rfc5798"]), "auto|rfc9568|rfc5798")]), "auto", Works,
+        "What the checksum of VRRPv3 over IPv4 covers: the message alone as in RFC 9568, a pseudo-header too as RFC 5798 was read, or what the others do, beginning with RFC 5798. Both are always accepted.";
+    LOG_UNKNOWN_VRIDS "log_unknown_vrids": FLAG, "", Works,
         "Logs adverts of virtual routers that aren't configured.";
     // Gratuitous ARP.
     VRRP_GARP_MASTER_DELAY "vrrp_garp_master_delay": DELAY, "5", Works,
@@ -211,9 +213,9 @@ keywords! {
     VRRP_RX_BUFS_MULTIPLIER "vrrp_rx_bufs_multiplier": COUNT, "3", NotYet,
         "How many packets of that size they hold.";
     // Start, reload and files.
-    VRRP_STARTUP_DELAY "vrrp_startup_delay": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", NotYet,
+    VRRP_STARTUP_DELAY "vrrp_startup_delay": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", Works,
         "How long after its start the daemon only listens.";
-    VRRP_DELAY_AFTER_BOOT "vrrp_delay_after_boot": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", NotYet,
+    VRRP_DELAY_AFTER_BOOT "vrrp_delay_after_boot": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", Works,
         "How long after the host's start the daemon only listens.";
     RELOAD_CHECK_CONFIG "reload_check_config": Shape::Args(&[maybe(Kind::Word, "FILE")]), "", Moot("a wrong file never changes what runs"),
         "Checks a configuration before it is taken over.";

@@ -36,7 +36,7 @@ keywords! {
     PROMOTE_SECONDARIES "promote_secondaries": FLAG, "", NotYet,
         "Keeps other addresses of a subnet when the first of them is removed.";
     // Who it speaks with.
-    AUTHENTICATION "authentication": Shape::Block(Place::Authentication, Unnamed), "", NotYet,
+    AUTHENTICATION "authentication": Shape::Block(Place::Authentication, Unnamed), "", Works,
         "A password or signature in VRRPv2 adverts, which RFC 3768 took out of the protocol.";
     AUTH_HMAC "auth_hmac": Shape::Block(Place::Hmac, Unnamed), "", NotYet,
         "Keys that sign adverts with HMAC-SHA256.";
@@ -102,19 +102,23 @@ keywords! {
         "It takes traffic for its addresses even if it doesn't own them, which is the default.";
     NO_ACCEPT "no_accept": FLAG, "", Works,
         "It drops traffic for its addresses unless it owns them.";
-    STRICT_MODE "strict_mode": SWITCH, "as vrrp_strict", NotYet,
+    STRICT_MODE "strict_mode": SWITCH, "as vrrp_strict", Works,
         "Allows nothing that the VRRP RFCs don't have.";
-    SKIP_CHECK_ADV_ADDR "skip_check_adv_addr": SWITCH, "as vrrp_skip_check_adv_addr", NotYet,
+    SKIP_CHECK_ADV_ADDR "skip_check_adv_addr": SWITCH, "as vrrp_skip_check_adv_addr", Works,
         "Compares the addresses of an advert with its own ones only when the master changes.";
     V3_CHECKSUM_AS_V2 "v3_checksum_as_v2": SWITCH, "as in global_defs", Works,
         "The checksum of VRRPv3 over IPv4 covers the message alone, without a pseudo-header.";
-    DOWN_TIMER_ADVERTS "down_timer_adverts": Shape::Args(&[arg(Kind::Int(1, 100, ""), "COUNT")]), "as vrrp_down_timer_adverts", NotYet,
+    VIPRD_V3_CHECKSUM "viprd_v3_checksum": Shape::Args(&[arg(Kind::Choice(&["auto", "rfc9568", "rfc5798"]), "auto|rfc9568|rfc5798")]), "as in global_defs", Works,
+        "What the checksum of VRRPv3 over IPv4 covers: the message alone, a pseudo-header too, or what the others do.";
+    VIPRD_ALSO_V2 "viprd_also_v2": FLAG, "", Works,
+        "A virtual router of VRRPv3 over IPv4 speaks VRRPv2 as well, to replace routers that know no other one by one: as master it sends both, as backup it follows either.";
+    DOWN_TIMER_ADVERTS "down_timer_adverts": Shape::Args(&[arg(Kind::Int(1, 100, ""), "COUNT")]), "as vrrp_down_timer_adverts", Works,
         "How many adverts must be missed before the master counts as gone.";
-    LOWER_PRIO_NO_ADVERT "lower_prio_no_advert": SWITCH, "as vrrp_lower_prio_no_advert", NotYet,
+    LOWER_PRIO_NO_ADVERT "lower_prio_no_advert": SWITCH, "as vrrp_lower_prio_no_advert", Works,
         "As master it doesn't answer adverts of lower priority.";
-    HIGHER_PRIO_SEND_ADVERT "higher_prio_send_advert": SWITCH, "as vrrp_higher_prio_send_advert", NotYet,
+    HIGHER_PRIO_SEND_ADVERT "higher_prio_send_advert": SWITCH, "as vrrp_higher_prio_send_advert", Works,
         "As master it sends a last advert of its own when it gives way to a higher priority.";
-    OWNER_IGNORE_ADVERTS "owner_ignore_adverts": SWITCH, "as vrrp_owner_ignore_adverts", NotYet,
+    OWNER_IGNORE_ADVERTS "owner_ignore_adverts": SWITCH, "as vrrp_owner_ignore_adverts", Works,
         "As owner of the addresses it takes no notice of others' adverts.";
     TIMER_EXPIRED_BACKUP "timer_expired_backup" or "thread_timer_expired": FLAG, "", NotYet,
         "As master it steps down when the daemon was stopped for too long.";
@@ -170,14 +174,14 @@ keywords! {
 
 /// Keywords of `authentication`.
 pub mod authentication {
-    use super::super::Effect::NotYet;
+    use super::super::Effect::Works;
     use super::{Kind, Shape, arg, keywords};
 
     keywords! {
         TABLE of Authentication;
-        AUTH_TYPE "auth_type": Shape::Args(&[arg(Kind::Choice(&["PASS", "AH"]), "PASS|AH")]), "", NotYet,
+        AUTH_TYPE "auth_type": Shape::Args(&[arg(Kind::Choice(&["PASS", "AH"]), "PASS|AH")]), "", Works,
             "A password in clear text, or the signature of an IPsec authentication header.";
-        AUTH_PASS "auth_pass": Shape::Args(&[arg(Kind::Word, "PASSWORD")]), "", NotYet,
+        AUTH_PASS "auth_pass": Shape::Args(&[arg(Kind::Word, "PASSWORD")]), "", Works,
             "The password; its first eight bytes count.";
     }
 }

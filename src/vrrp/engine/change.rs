@@ -101,6 +101,9 @@ impl Engine {
         let router = &mut self.routers[id.index()];
         let before = router.clone();
         *router = Router { state: before.state, last_advert: before.last_advert, ..renewed };
+        if details.params.conduct.follow_checksum && old.conduct.follow_checksum {
+            router.checksum_form = before.checksum_form;
+        }
         self.actions.push_back(Action::Altered { router: id });
         match self.routers[id.index()].state {
             State::Initialize { .. } => {}
@@ -123,7 +126,7 @@ impl Engine {
         let State::Backup(mut backup) = router.state else { return };
         let deadline = self.timers.deadline(id.index());
         let assumes_own = match (router.version, backup.active) {
-            _ if backup.active_left => false,
+            _ if backup.left.is_some() => false,
             (Version::V2, _) | (Version::V3, None) => true,
             (Version::V3, Some(_)) => false,
         };
