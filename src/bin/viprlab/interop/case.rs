@@ -8,7 +8,7 @@ use viprd::base::Mac;
 
 use crate::daemon::Program;
 
-use super::wire::Advert;
+use super::wire::{Advert, Checksum};
 
 /// The id of the virtual router.
 pub(super) const VRID: u8 = 51;
@@ -27,6 +27,27 @@ pub(crate) struct Case {
     family: Family,
     unicast: bool,
     virtual_mac: bool,
+    authentication: Authentication,
+    checksum: Form,
+}
+
+/// How adverts of v2 prove where they come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Authentication {
+    None,
+    Password,
+    Header,
+}
+
+/// What viprd is told of the checksum of v3 over IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Nothing: it does as the others do.
+    Auto,
+    /// The message alone.
+    Rfc9568,
+    /// With a pseudo-header.
+    Rfc5798,
 }
 
 /// What carries the adverts.
@@ -59,7 +80,15 @@ pub(crate) const CASES: &[Case] = &[
     Case::of(Program::Keepalived, "v2", 2, Family::V4),
     Case::of(Program::Keepalived, "v2-unicast", 2, Family::V4).unicast(),
     Case::of(Program::Keepalived, "v2-vmac", 2, Family::V4).virtual_mac(),
+    Case::of(Program::Keepalived, "v2-pass", 2, Family::V4)
+        .authentication(Authentication::Password),
+    Case::of(Program::Keepalived, "v2-ah", 2, Family::V4).authentication(Authentication::Header),
+    Case::of(Program::Keepalived, "v2-unicast-ah", 2, Family::V4)
+        .unicast()
+        .authentication(Authentication::Header),
     Case::of(Program::Keepalived, "v3", 3, Family::V4),
+    Case::of(Program::Keepalived, "v3-rfc5798", 3, Family::V4).checksum(Form::Rfc5798),
+    Case::of(Program::Keepalived, "v3-rfc9568", 3, Family::V4).checksum(Form::Rfc9568),
     Case::of(Program::Keepalived, "v3-unicast", 3, Family::V4).unicast(),
     Case::of(Program::Keepalived, "v3-vmac", 3, Family::V4).virtual_mac(),
     Case::of(Program::Keepalived, "v3-ipv6", 3, Family::V6),
@@ -73,6 +102,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::of(Program::Frr, "v3-ipv6-vmac", 3, Family::V6).virtual_mac(),
 ];
 
+/// Since when keepalived knows the checksum of RFC 9568.
+const AS_V2_SINCE: [u32; 3] = [2, 2, 8];
+
 const ADDRESSES_V4: &[IpAddr] = &[IpAddr::V4(Ipv4Addr::new(10, 9, 0, 50))];
 
 /// The first one is link-local, as RFC 9568 section 5.2.9 wants it.
@@ -83,7 +115,24 @@ const ADDRESSES_V6: &[IpAddr] = &[
 
 impl Case {
     const fn of(peer: Program, name: &'static str, version: u8, family: Family) -> Self {
-        Case { peer, name, version, family, unicast: false, virtual_mac: false }
+        Case {
+            peer,
+            name,
+            version,
+            family,
+            unicast: false,
+            virtual_mac: false,
+            authentication: Authentication::None,
+            checksum: Form::Auto,
+        }
+    }
+
+    const fn authentication(self, authentication: Authentication) -> Self {
+        Case { authentication, ..self }
+    }
+
+    const fn checksum(self, checksum: Form) -> Self {
+        Case { checksum, ..self }
     }
 
     const fn unicast(self) -> Self {
@@ -133,12 +182,33 @@ impl Case {
     pub(crate) fn title(&self) -> String {
         let family = if self.is_ipv6() { "IPv6" } else { "IPv4" };
         let mut title = format!("VRRPv{}, {family}", self.version);
-        for (is_so, words) in [(self.unicast, "unicast"), (self.virtual_mac, "virtual MAC")] {
+        for (is_so, words) in [
+            (self.unicast, "unicast"),
+            (self.virtual_mac, "virtual MAC"),
+            (self.authentication == Authentication::Password, "password"),
+            (self.authentication == Authentication::Header, "authentication header"),
+            (self.checksum == Form::Rfc5798, "checksum with pseudo-header"),
+            (self.checksum == Form::Rfc9568, "checksum of the message alone"),
+        ] {
             if is_so {
                 let _ = write!(title, ", {words}");
             }
         }
         title
+    }
+
+    /// Why the peer of this version (as keepalived gives its own) can't play this case, if so.
+    pub(super) fn impossible(&self, version: &str) -> Option<String> {
+        if self.peer != Program::Keepalived || self.checksum != Form::Rfc9568 {
+            return None;
+        }
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+        let version = [(); 3].map(|()| numbers.next().unwrap_or(0));
+        (version < AS_V2_SINCE).then(|| {
+            let words = |version: [u32; 3]| version.map(|number| number.to_string()).join(".");
+            let (has, since) = (words(version), words(AS_V2_SINCE));
+            format!("keepalived {has} can't be told to: v3_checksum_as_v2 is there since {since}")
+        })
     }
 
     /// What is wrong with an advert that `program` has sent, should it not be one of this case.
@@ -161,6 +231,23 @@ impl Case {
                 (false, false) => Some("its adverts don't go to the group".into()),
                 _ => None,
             })
+            .or_else(|| {
+                let wants = match self.authentication {
+                    Authentication::None => (0, false),
+                    Authentication::Password => (1, false),
+                    Authentication::Header => (2, true),
+                };
+                let has = (advert.authentication, advert.signed);
+                (has != wants).then(|| "its adverts have another authentication".into())
+            })
+            .or_else(|| {
+                let with_header = self.is_ipv6() || self.checksum != Form::Rfc9568;
+                let wants = match self.version == 3 && with_header {
+                    true => Checksum::PseudoHeader,
+                    false => Checksum::Message,
+                };
+                says("a checksum of", format!("{:?}", advert.checksum), format!("{wants:?}"))
+            })
     }
 
     /// The virtual MAC (RFC 9568 section 7.3).
@@ -172,12 +259,24 @@ impl Case {
     pub(super) fn config(&self, program: Program, role: Role, ends: Ends) -> String {
         match program {
             Program::Frr => self.frr_config(role),
-            Program::Viprd | Program::Keepalived => self.keepalived_config(role, ends),
+            Program::Viprd => {
+                let words = match self.checksum {
+                    Form::Auto => "",
+                    Form::Rfc9568 => "    viprd_v3_checksum rfc9568\n",
+                    Form::Rfc5798 => "    viprd_v3_checksum rfc5798\n",
+                };
+                self.keepalived_config(role, ends, words)
+            }
+            Program::Keepalived => {
+                let as_v2 = self.checksum == Form::Rfc9568;
+                let words = if as_v2 { "    v3_checksum_as_v2\n" } else { "" };
+                self.keepalived_config(role, ends, words)
+            }
         }
     }
 
-    /// In keepalived's language.
-    fn keepalived_config(&self, role: Role, ends: Ends) -> String {
+    /// In keepalived's language, with `words` that only one of the two understands.
+    fn keepalived_config(&self, role: Role, ends: Ends, words: &str) -> String {
         let mut text = format!(
             "vrrp_instance R {{\n    version {}\n    state BACKUP\n    interface {LINK}\n    \
              virtual_router_id {VRID}\n    priority {}\n    advert_int {}\n",
@@ -185,8 +284,21 @@ impl Case {
             role.priority(),
             self.interval().as_secs_f64(),
         );
+        text.push_str(words);
         if self.virtual_mac {
             text.push_str("    use_vmac\n");
+        }
+        let authentication = match self.authentication {
+            Authentication::None => None,
+            Authentication::Password => Some("PASS"),
+            Authentication::Header => Some("AH"),
+        };
+        if let Some(authentication) = authentication {
+            let _ = writeln!(
+                text,
+                "    authentication {{\n        auth_type {authentication}\n        \
+                 auth_pass between\n    }}"
+            );
         }
         if self.unicast {
             let Ends { own, theirs } = ends;
@@ -284,6 +396,14 @@ mod tests {
     }
 
     #[test]
+    fn an_old_keepalived_is_not_asked_for_the_new_checksum() {
+        let new = Case::of(Program::Keepalived, "", 3, Family::V4).checksum(Form::Rfc9568);
+        assert!(new.impossible("2.2.7").is_some_and(|why| why.contains("2.2.7")));
+        assert_eq!((new.impossible("2.2.8"), new.impossible("2.10")), (None, None));
+        assert_eq!(new.checksum(Form::Auto).impossible("1.2.2"), None);
+    }
+
+    #[test]
     fn an_advert_of_another_case_is_told_from_one_of_this() {
         let case = Case::of(Program::Keepalived, "", 3, Family::V4);
         let advert = Advert {
@@ -293,10 +413,16 @@ mod tests {
             priority: 100,
             source: Mac([2, 0, 0, 0, 0, 1]),
             to_group: true,
+            authentication: 0,
+            signed: false,
+            checksum: Checksum::PseudoHeader,
         };
         assert_eq!(case.misfit(Program::Viprd, &advert), None);
         let misfit = |case: Case, advert: Advert| case.misfit(Program::Viprd, &advert);
         assert!(misfit(case, Advert { version: 2, ..advert }).is_some());
+        assert!(misfit(case, Advert { checksum: Checksum::Wrong, ..advert }).is_some());
+        assert!(misfit(case.checksum(Form::Rfc9568), advert).is_some());
+        assert!(misfit(case.authentication(Authentication::Header), advert).is_some());
         assert!(misfit(case.unicast(), advert).is_some());
         assert!(misfit(case.virtual_mac(), advert).is_some());
         assert!(case.misfit(Program::Frr, &advert).is_some());

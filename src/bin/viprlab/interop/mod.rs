@@ -18,6 +18,7 @@ pub(crate) use report::Report;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -85,6 +86,7 @@ pub(crate) fn play(
     let pairs = plan_pairs(cases, &mut plan);
     let topology = plan.build().map_err(Failure::Setup)?;
     let directory = RunDir::new().map_err(Failure::Setup)?;
+    let keepalived = version_of_keepalived(programs);
 
     // The longest first, so that none is left over at the end.
     let mut order: Vec<&Pair> = pairs.iter().collect();
@@ -98,7 +100,7 @@ pub(crate) fn play(
                 let (peer, case) = (pair.case.peer.name(), pair.case.name);
                 progress.say(format!("{done} of {} rows; {peer} {case}: {step}", pairs.len()));
             };
-            let outcome = pair.play(programs, &topology, &directory, &say);
+            let outcome = pair.play(programs, &topology, &directory, &keepalived, &say);
             let stop = outcome.is_err();
             done.fetch_add(1, Ordering::Relaxed);
             let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,8 +154,12 @@ impl Pair {
         programs: &Programs,
         topology: &Topology,
         directory: &RunDir,
+        keepalived: &str,
         say: &dyn Fn(&str),
     ) -> Result<RowReport, Halt> {
+        if let Some(why) = self.case.impossible(keepalived) {
+            return Ok(self.not_played(why));
+        }
         say("waiting for addresses");
         for (role, host) in Role::BOTH.into_iter().zip(self.hosts) {
             self.prepare(topology.host(host), role)?;
@@ -175,12 +181,29 @@ impl Pair {
             title: self.case.title(),
             preferred: self.programs[0],
             holds: trouble.is_none(),
+            impossible: None,
             steps,
             trouble,
             notes: row.notes().collect(),
             preferred_log,
             other_log,
         })
+    }
+
+    fn not_played(&self, why: String) -> RowReport {
+        RowReport {
+            peer: self.case.peer,
+            case: self.case.name,
+            title: self.case.title(),
+            preferred: self.programs[0],
+            holds: true,
+            impossible: Some(why),
+            steps: vec![],
+            trouble: None,
+            notes: vec![],
+            preferred_log: vec![],
+            other_log: vec![],
+        }
     }
 
     /// Waits until a host has the addresses that it advertises from, and tells it where the other
@@ -207,6 +230,16 @@ impl Pair {
             false => IpAddr::from([10, 9, 0, role as u8 + 1]),
         }
     }
+}
+
+/// What keepalived calls its version: the digits and points after `Keepalived v`. Nothing if it does
+/// not say.
+fn version_of_keepalived(programs: &Programs) -> String {
+    let output = Command::new(programs.path(Program::Keepalived)).arg("--version").output();
+    let said = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let version = said.split_once("Keepalived v").map_or("", |(_, rest)| rest);
+    version.chars().take_while(|&c| c.is_ascii_digit() || c == '.').collect()
 }
 
 /// The link-local address that the kernel makes of an Ethernet address (RFC 4291, appendix A).

@@ -32,8 +32,10 @@ pub(crate) struct RowReport {
     pub(crate) title: String,
     /// The daemon that has the higher priority.
     pub(crate) preferred: Program,
-    /// Whether all of it went as it should.
+    /// Whether all of it went as it should; also if it is impossible.
     pub(crate) holds: bool,
+    /// Why it can't be played with the peer that is there, if it can't.
+    pub(crate) impossible: Option<String>,
     /// The steps that did.
     pub(crate) steps: Vec<Cell>,
     /// What did not.
@@ -93,7 +95,11 @@ impl fmt::Display for Report {
         for row in &self.rows {
             let cells = Step::ALL.map(|step| row.cell(step));
             let [c1, c2, c3, c4, c5, c6, c7] = cells.each_ref().map(String::as_str);
-            let verdict = if row.holds { "green" } else { RED };
+            let verdict = match (&row.impossible, row.holds) {
+                (Some(_), _) => "not here",
+                (None, true) => "green",
+                (None, false) => RED,
+            };
             let (peer, preferred) = (row.peer.name(), row.preferred.name());
             table.row([peer, row.case, preferred, c1, c2, c3, c4, c5, c6, c7, verdict]);
         }
@@ -102,6 +108,14 @@ impl fmt::Display for Report {
         let notes: BTreeSet<&str> = self.rows.iter().flat_map(|row| row.notes.clone()).collect();
         for note in notes {
             writeln!(f, "{note}.")?;
+        }
+        let not_here: BTreeSet<(&str, &str)> = self
+            .rows
+            .iter()
+            .filter_map(|row| Some((row.case, row.impossible.as_deref()?)))
+            .collect();
+        for (case, why) in not_here {
+            writeln!(f, "{case} could not be played: {why}.")?;
         }
         for row in &self.rows {
             let Some(trouble) = &row.trouble else { continue };
@@ -118,9 +132,14 @@ impl fmt::Display for Report {
                 }
             }
         }
-        let (all, red) = (self.rows.len(), self.rows.iter().filter(|row| !row.holds).count());
+        let all = self.rows.iter().filter(|row| row.impossible.is_none()).count();
+        let red = self.rows.iter().filter(|row| !row.holds).count();
         match red {
-            0 => writeln!(f, "\nAll {all} rows are green; it took {:.0} s.", self.took_s),
+            0 => writeln!(
+                f,
+                "\nAll {all} rows that could be played are green; it took {:.0} s.",
+                self.took_s
+            ),
             _ => writeln!(f, "\n{red} of {all} rows are RED; it took {:.0} s.", self.took_s),
         }
     }
@@ -137,6 +156,7 @@ mod tests {
             title: "VRRPv3, IPv4".into(),
             preferred: Program::Frr,
             holds: trouble.is_none(),
+            impossible: None,
             steps: vec![Cell { step: "start", ms: 712.4 }],
             trouble,
             notes: vec!["it has a way of its own"],
