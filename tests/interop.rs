@@ -30,7 +30,7 @@ fn every_row_is_green() {
     let report = play(&[]);
     let busy = busy_share(before, processor_ticks());
     let rows = rows(&report);
-    for (peer, least) in [("keepalived", 18), ("frr", 12)] {
+    for (peer, least) in [("keepalived", 28), ("frr", 12)] {
         let of_peer = rows.iter().filter(|row| row["peer"] == peer);
         assert!(of_peer.count() >= least, "{report}");
     }
@@ -114,8 +114,14 @@ fn what_can_not_be_played_is_said_in_one_line() {
     }
 }
 
-/// All steps were played, and nothing is wrong.
+/// All steps were played, and nothing is wrong. Only what an old keepalived has no word for may be
+/// left out.
 fn assert_green(row: &Value) {
+    if let Some(why) = row["impossible"].as_str() {
+        assert_eq!((&row["peer"], &row["case"]), (&"keepalived".into(), &"v3-rfc9568".into()));
+        assert!(why.contains("since 2.2.8"), "{why}");
+        return;
+    }
     assert_eq!(row["holds"], true, "{}", told(row));
     assert_eq!(row["trouble"], Value::Null, "{}", told(row));
     let steps = row["steps"].as_array().expect("steps").iter();

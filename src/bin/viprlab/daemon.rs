@@ -56,6 +56,9 @@ pub(crate) struct Programs {
     pub(crate) viprd: PathBuf,
     /// `keepalived`.
     pub(crate) keepalived: PathBuf,
+    /// Whether that can be told where the pid files of its checkers and its BFD are. It runs
+    /// neither here, but 2.3 does not start while another one, starting too, looks at them.
+    pub(crate) more_pid_files: bool,
     /// FRR's `vrrpd`; its `zebra` is in the same directory.
     pub(crate) frr: PathBuf,
     /// What viprd's `--io` shall be, if anything.
@@ -309,6 +312,9 @@ impl Programs {
             }
             Program::Keepalived => {
                 command.args(["-n", "-P"]);
+                if self.more_pid_files {
+                    command.arg("-c").arg(file("checkers.pid")).arg("-b").arg(file("bfd.pid"));
+                }
             }
             Program::Frr => {
                 let level = if talks { "debugging" } else { "errors" };

@@ -188,7 +188,9 @@ fn find_programs(
             return Err(format!("needs {path}, which is not there; it is in the package frr"));
         }
     }
-    Ok(Programs { viprd, keepalived, frr, io })
+    let more_pid_files =
+        needs_keepalived && has_options(&keepalived, &["--bfd_pid", "--checkers_pid"]);
+    Ok(Programs { viprd, keepalived, more_pid_files, frr, io })
 }
 
 /// Measures what is asked for and shows what came of it. An error is for the user.
@@ -272,6 +274,14 @@ fn bench_run(args: &BenchArgs) -> Result<bench::Run, String> {
         args.io.clone(),
     )?;
     Ok(Run { programs, peer, case, effort, wanted })
+}
+
+/// Whether a program's help names all of `options`.
+fn has_options(program: &Path, options: &[&str]) -> bool {
+    let output = std::process::Command::new(program).arg("--help").output();
+    let said = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    options.iter().all(|option| said.contains(option))
 }
 
 /// Plays the matrix and shows it. An error is for the user.
