@@ -62,8 +62,9 @@ pub(crate) struct FailoverArgs {
 }
 
 /// Measures viprd and a peer in the same run, on the same work, in turn: start, processor time,
-/// schedule, capacity, failover, memory, reload, configuration, growth. Needs root and two processors. Without --case: a
-/// programme of all of it, of at most ten minutes. Exit status: 0 measured, 2 could not.
+/// schedule, capacity, failover, memory, reload, configuration, deadlines, growth. Needs root and
+/// two processors. Without --case: a programme of all of it, of at most ten minutes. Exit status:
+/// 0 measured, 2 could not.
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "bench")]
 pub(crate) struct BenchArgs {
@@ -71,7 +72,7 @@ pub(crate) struct BenchArgs {
     #[argh(option, default = "String::from(\"keepalived\")")]
     pub(crate) peer: String,
 
-    /// one case only: start, steady, interval, capacity, failover, single, memory, reload, config or growth
+    /// one case only: start, steady, interval, capacity, failover, single, memory, reload, config, timer or growth
     #[argh(option)]
     pub(crate) case: Option<String>,
 

@@ -108,8 +108,12 @@ impl Drop for Capture {
     }
 }
 
-/// A packet socket (`packet(7)`) bound to `link`, in the namespace of the calling thread.
-fn open(link: &str, ethertype: u16) -> io::Result<OwnedFd> {
+/// A packet socket (`packet(7)`) bound to `link`, in the namespace of the calling thread; of
+/// EtherType 0 it receives nothing.
+///
+/// # Errors
+/// If there is no such link, or the socket can't be opened.
+pub(crate) fn open(link: &str, ethertype: u16) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     // Without a protocol nothing is received before the socket is bound to link and EtherType.
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;

@@ -364,6 +364,11 @@ mod tests {
         theirs: IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2)),
     };
 
+    const ENDS_V6: Ends = Ends {
+        own: IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
+        theirs: IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2)),
+    };
+
     #[test]
     fn no_two_cases_of_a_peer_have_one_name() {
         let mut names: Vec<_> = CASES.iter().map(|case| (case.peer.name(), case.name)).collect();
@@ -386,7 +391,8 @@ mod tests {
         use std::path::Path;
         use viprd::config::{MemoryFiles, Options, Severity, load};
         for case in CASES {
-            let text = case.config(Program::Viprd, Role::Other, ENDS);
+            let ends = if case.is_ipv6() { ENDS_V6 } else { ENDS };
+            let text = case.config(Program::Viprd, Role::Other, ends);
             let files = MemoryFiles::new().with("/c", text.clone());
             let loaded = load(Path::new("/c"), &files, &Options::default());
             assert_eq!(loaded.diagnostics.count(Severity::Error), 0, "{}: {text}", case.name);
