@@ -169,7 +169,11 @@ impl Links {
         if facts.mac.is_none() && transport.unicast.is_none() {
             return Some(Fault::NotEthernet(own));
         }
-        if transport.source.is_some() {
+        // A frame to the group carries any source that is configured. Unicast, the kernel sends
+        // nothing from an address that it does not have yet, nor hears anything for it.
+        if let Some(source) = transport.source
+            && !(transport.unicast.is_some() && is_link_local(source))
+        {
             return None;
         }
         match (transport.family, facts.link_local) {
@@ -181,6 +185,10 @@ impl Links {
             (Family::Ipv6, LinkLocal::Ready(_)) => None,
         }
     }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// The interfaces that adverts for the router of `params` come by: its own, and those made on that

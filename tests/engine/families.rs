@@ -81,6 +81,30 @@ fn a_tentative_address_is_waited_for_and_is_no_fault() {
 }
 
 #[test]
+fn unicast_waits_for_a_configured_link_local_source() {
+    let mut params = params_of_ipv6();
+    params.transport.source = Some(OWN_IPV6.into());
+    let mut multicast = Desk::idle(params.clone());
+    multicast.link(OWN, |facts| facts.link_local = LinkLocal::Tentative);
+    multicast.engine.start(START);
+    assert_eq!(multicast.state(), StateName::Backup, "a frame needs no address of the kernel's");
+
+    params.transport.unicast = unicast(&[HIGHER_ADDRESS], false).unicast;
+    let mut desk = Desk::idle(params);
+    desk.link(OWN, |facts| facts.link_local = LinkLocal::Tentative);
+    desk.engine.start(START);
+    assert_eq!(desk.state(), StateName::Init);
+    desk.link(OWN, |facts| facts.link_local = LinkLocal::Ready(OWN_IPV6));
+    assert_eq!(desk.state(), StateName::Backup);
+    // The link was down and is back: the kernel tells of its address only when that can be used.
+    desk.link(OWN, |_| {});
+    desk.run_for(SECOND.times(5));
+    assert_eq!(desk.state(), StateName::Fault, "nobody would hear a master that can't send");
+    desk.link(OWN, |facts| facts.link_local = LinkLocal::Ready(OWN_IPV6));
+    assert_eq!(desk.state(), StateName::Backup);
+}
+
+#[test]
 fn an_ipv4_address_is_no_use_over_ipv6_and_the_other_way_round() {
     let mut desk = started();
     desk.link(OWN, |facts| {
