@@ -145,8 +145,6 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.process.umask != b.process.umask, "umask"),
         (a.buffers != b.buffers, "vrrp_netlink_*_rcv_bufs"),
         (a.firewall != b.firewall, "nftables, nftables_priority, nftables_counters"),
-        (a.mcast_group4 != b.mcast_group4, "vrrp_mcast_group4"),
-        (a.mcast_group6 != b.mcast_group6, "vrrp_mcast_group6"),
     ];
     differences.into_iter().filter_map(|(differs, name)| differs.then_some(name)).collect()
 }

@@ -1,7 +1,5 @@
 //! Settings of the daemon, typed: what `global_defs` and the top level say.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use super::command::Command;
 use super::keywords::{Key, global, root};
 use super::model::{Datum, Section};
@@ -20,10 +18,6 @@ pub struct Global {
     pub use_pid_dir: bool,
     /// How it is scheduled.
     pub process: Process,
-    /// Where adverts over IPv4 go, if not to 224.0.0.18.
-    pub mcast_group4: Option<Ipv4Addr>,
-    /// Where adverts over IPv6 go, if not to ff02::12.
-    pub mcast_group6: Option<Ipv6Addr>,
     /// How long after its start the daemon only listens.
     pub startup_delay: Span,
     /// How long after the host's start the daemon only listens.
@@ -170,14 +164,6 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             cpus: cpus(globals),
             spin: micros(global::VIPRD_SPIN_US).unwrap_or(Span::ZERO),
             umask: globals.text(global::UMASK).and_then(umask),
-        },
-        mcast_group4: match globals.ip(global::VRRP_MCAST_GROUP4) {
-            Some(IpAddr::V4(group)) if group.is_multicast() => Some(group),
-            _ => None,
-        },
-        mcast_group6: match globals.ip(global::VRRP_MCAST_GROUP6) {
-            Some(IpAddr::V6(group)) if group.is_multicast() => Some(group),
-            _ => None,
         },
         startup_delay: time(global::VRRP_STARTUP_DELAY),
         delay_after_boot: time(global::VRRP_DELAY_AFTER_BOOT),

@@ -18,7 +18,7 @@ use super::manners;
 use super::pulse::Pulse;
 use super::refusals::Limiter;
 use super::reload::{self, Reload};
-use super::run::{Daemon, Joined};
+use super::run::Daemon;
 use super::signals;
 use super::sysctl::Sysctls;
 use super::vmacs;
@@ -274,7 +274,7 @@ fn start(
         pulse: Pulse::new(clock::now(), &global.process),
         reload: Reload::new(file, options, global),
         link_up: vec![None; names.len()],
-        joined: vec![Joined::default(); names.len()],
+        joined: vec![Vec::new(); names.len()],
         names,
         sockets,
         keep_addresses: arguments.dont_release_vrrp,

@@ -45,8 +45,8 @@ pub(super) struct Frames {
 #[derive(Clone, Copy, Debug)]
 struct Carried {
     router: RouterId,
-    /// Whose multicast group it listens to; `None`: it has unicast peers.
-    group: Option<Family>,
+    /// The multicast group that it listens to; `None`: it has unicast peers.
+    group: Option<IpAddr>,
 }
 
 /// An advert that can be sent as it is.
@@ -182,9 +182,15 @@ impl Frames {
         place.map(|index| LinkId(index as u32))
     }
 
-    /// Whether any router on `link` listens to the multicast group of `family`.
-    pub(super) fn listens(&self, link: LinkId, family: Family) -> bool {
-        self.carried[link.index()].iter().any(|carried| carried.group == Some(family))
+    /// The multicast groups that the routers on `link` listen to.
+    pub(super) fn groups(&self, link: LinkId) -> Vec<IpAddr> {
+        let mut groups = Vec::new();
+        for group in self.carried[link.index()].iter().filter_map(|carried| carried.group) {
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        groups
     }
 
     /// Queues the advert of `router` with this priority; one that is signed gets a sequence number
@@ -299,19 +305,22 @@ impl Frames {
 
 impl Carried {
     fn new(router: RouterId, params: &RouterParams) -> Self {
-        let transport = &params.transport;
-        let group = transport.unicast.is_none().then_some(transport.family);
-        Carried { router, group }
+        Carried { router, group: params.transport.multicast() }
     }
 }
 
 impl Way {
     /// How `content` leaves for those that `params` name.
     fn new(content: &AdvertContent<'_>, params: &RouterParams, facts: &LinkFacts) -> Option<Self> {
-        Some(match &params.transport.unicast {
-            // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
-            None => Way::Multicast(AdvertFrame::new(content, params.source_mac.or(facts.mac)?)),
-            Some(unicast) => {
+        let transport = &params.transport;
+        Some(match (transport.multicast(), &transport.unicast) {
+            (Some(group), _) => {
+                // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
+                let mac = params.source_mac.or(facts.mac)?;
+                Way::Multicast(AdvertFrame::to_group(content, group, mac))
+            }
+            (None, None) => return None,
+            (None, Some(unicast)) => {
                 let to = |ip| (ip, AdvertFrame::to_peer(content, ip, unicast.ttl));
                 // A list that all routers share names us too.
                 let others = unicast.peers.iter().filter(|peer| peer.ip != content.source);

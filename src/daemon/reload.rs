@@ -19,7 +19,7 @@ use std::thread;
 
 use log::{debug, error, info, warn};
 
-use super::run::{Daemon, Joined};
+use super::run::Daemon;
 use super::{tokens, vmacs};
 use crate::base::{Instant, Span};
 use crate::config::plan::{self, Counts, Plan, Step};
@@ -367,7 +367,7 @@ impl Daemon {
             return;
         }
         self.link_up.resize(links, None);
-        self.joined.resize(links, Joined::default());
+        self.joined.resize(links, Vec::new());
         self.frames.grow_links(links);
         self.engine.grow_links(links);
         self.host.watch(&self.names);

@@ -805,11 +805,11 @@ impl Details {
     }
 
     /// Whether `advert` may be for it rather than for another router with its vrid, if there is one:
-    /// a multicast one, or one from a peer.
+    /// one to its multicast group, or one from a peer.
     #[inline]
     fn expects(&self, advert: &Advert<'_>) -> bool {
         match &self.params.transport.unicast {
-            None => advert.destination.is_multicast(),
+            None => self.params.transport.multicast() == Some(advert.destination),
             Some(unicast) => unicast.peers.iter().any(|peer| peer.ip == advert.source),
         }
     }

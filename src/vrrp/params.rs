@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::conduct::Conduct;
 use crate::base::{Centis, Family, LinkId, Mac, Macvlan, Span, VirtualAddress, Vrid};
+use crate::wire::vrrp::standard_group;
 use crate::wire::{ChecksumForm, Version};
 
 /// One virtual router as the configuration wants it.
@@ -52,6 +53,9 @@ pub struct Transport {
     /// The address that they come from, of that family (`mcast_src_ip`, `unicast_src_ip`); without
     /// one the interface's own: its primary address, or over IPv6 its link-local one.
     pub source: Option<IpAddr>,
+    /// The multicast group that they go to, of that family (`mcast_dst_ip`); without one the
+    /// standard's own.
+    pub group: Option<IpAddr>,
     /// Where they go instead of to the multicast group.
     pub unicast: Option<Unicast>,
 }
@@ -110,6 +114,17 @@ impl RouterParams {
     /// Whether it owns the addresses (priority 255, RFC 9568 section 5.2.4).
     pub fn is_owner(&self) -> bool {
         self.priority == 255
+    }
+}
+
+impl Transport {
+    /// The multicast group that its adverts go to, if they go to any.
+    #[inline]
+    pub fn multicast(&self) -> Option<IpAddr> {
+        match self.unicast {
+            Some(_) => None,
+            None => Some(self.group.unwrap_or(standard_group(self.family))),
+        }
     }
 }
 

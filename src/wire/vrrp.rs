@@ -360,6 +360,14 @@ impl<'a> From<&'a [[u8; 16]]> for AddressList<'a> {
     }
 }
 
+/// The multicast group that adverts go to (RFC 9568 sections 5.1.1.2 and 5.1.2.2).
+pub const fn standard_group(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(ipv4::VRRP_GROUP),
+        Family::Ipv6 => IpAddr::V6(ipv6::VRRP_GROUP),
+    }
+}
+
 /// Length of an address, in bytes.
 const fn address_len(family: Family) -> usize {
     match family {
@@ -413,16 +421,16 @@ impl AdvertFrame {
     ///
     /// Addresses beyond the 255th are left out; the configuration does not let them get here.
     pub fn new(content: &AdvertContent<'_>, mac: Mac) -> Self {
-        let (group, ethernet) = match content.source {
-            IpAddr::V4(_) => (
-                IpAddr::V4(ipv4::VRRP_GROUP),
-                EthernetHeader::new(Mac::VRRP_IPV4, mac, ETHERTYPE_IPV4),
-            ),
-            IpAddr::V6(_) => (
-                IpAddr::V6(ipv6::VRRP_GROUP),
-                EthernetHeader::new(Mac::VRRP_IPV6, mac, ETHERTYPE_IPV6),
-            ),
+        AdvertFrame::to_group(content, standard_group(Family::of(content.source)), mac)
+    }
+
+    /// The same to another multicast group, which has to be of the source's family.
+    pub fn to_group(content: &AdvertContent<'_>, group: IpAddr, mac: Mac) -> Self {
+        let ethertype = match content.source {
+            IpAddr::V4(_) => ETHERTYPE_IPV4,
+            IpAddr::V6(_) => ETHERTYPE_IPV6,
         };
+        let ethernet = EthernetHeader::new(Mac::of_group(group), mac, ethertype);
         AdvertFrame::build(content, ethernet.as_bytes(), group, 255)
     }
 

@@ -91,9 +91,9 @@ keywords! {
     // Protocol.
     VRRP_VERSION "vrrp_version": Shape::Args(&[arg(Kind::Int(2, 3, ""), "2|3")]), "2", Works,
         "The protocol version of virtual routers that give none; those of IPv6 always have 3.";
-    VRRP_MCAST_GROUP4 "vrrp_mcast_group4": Shape::Args(&[arg(Kind::Ipv4, "GROUP")]), "224.0.0.18", NotYet,
+    VRRP_MCAST_GROUP4 "vrrp_mcast_group4": Shape::Args(&[arg(Kind::Ipv4, "GROUP")]), "224.0.0.18", Works,
         "Where adverts over IPv4 go.";
-    VRRP_MCAST_GROUP6 "vrrp_mcast_group6": Shape::Args(&[arg(Kind::Ipv6, "GROUP")]), "ff02::12", NotYet,
+    VRRP_MCAST_GROUP6 "vrrp_mcast_group6": Shape::Args(&[arg(Kind::Ipv6, "GROUP")]), "ff02::12", Works,
         "Where adverts over IPv6 go.";
     VRRP_STRICT "vrrp_strict": FLAG, "", Works,
         "Allows nothing that the VRRP RFCs don't have.";

@@ -54,7 +54,7 @@ keywords! {
         "Drops unicast adverts that don't come from a configured peer.";
     OLD_UNICAST_CHECKSUM "old_unicast_checksum": Shape::Args(&[maybe(Kind::Choice(&["never"]), "never")]), "", Moot("both forms of the checksum are accepted"),
         "Sends the checksum of keepalived before 1.3.6.";
-    MCAST_DST_IP "mcast_dst_ip": Shape::Args(&[arg(Kind::Ip, "GROUP")]), "as vrrp_mcast_group4 or vrrp_mcast_group6", NotYet,
+    MCAST_DST_IP "mcast_dst_ip": Shape::Args(&[arg(Kind::Ip, "GROUP")]), "as vrrp_mcast_group4 or vrrp_mcast_group6", Works,
         "The multicast group that its adverts go to.";
     TRACK_SRC_IP "track_src_ip": FLAG, "", NotYet,
         "It is in FAULT while its source address doesn't exist.";

@@ -184,7 +184,11 @@ impl Details {
     fn check_way(&mut self, advert: &Advert<'_>) -> Result<(), Notice> {
         let (source, destination, ttl) = (advert.source, advert.destination, advert.ttl);
         let unicast = self.params.transport.unicast.as_ref();
-        if unicast.is_some() == destination.is_multicast() {
+        let ours = match self.params.transport.multicast() {
+            Some(group) => destination == group,
+            None => !destination.is_multicast(),
+        };
+        if !ours {
             self.counters.destination_errors += 1;
             return Err(Notice::OtherDestination { source, destination });
         }
