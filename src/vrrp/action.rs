@@ -259,6 +259,12 @@ pub enum Notice {
         /// Whether ours will be of that form from now on.
         followed: bool,
     },
+    /// An Active sends v3 and no v2 beside it, so that v2 routers don't hear it (RFC 9568 section
+    /// 8.4.2).
+    NoV2 {
+        /// Who.
+        source: IpAddr,
+    },
     /// It follows another Active than before.
     NewActive {
         /// Who.

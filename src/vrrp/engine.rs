@@ -272,7 +272,7 @@ impl Engine {
             Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
         });
-        let (verdict, notice) = self.details[id.index()].check(router, own_address, advert);
+        let (verdict, notice) = self.details[id.index()].check(now, router, own_address, advert);
         if let Some(notice) = notice {
             self.notice(id, notice);
         }
@@ -622,7 +622,7 @@ impl Engine {
         let from = std::mem::replace(&mut self.routers[id.index()].state, state).name();
         let to = state.name();
         let details = &mut self.details[id.index()];
-        details.heard.speaks_v3 = None;
+        (details.heard.speaks_v3, details.heard.without_v2) = (None, None);
         details.since = now;
         details.cause = cause;
         self.actions.push_back(Action::Entered { router: id, from, to, cause });

@@ -52,8 +52,8 @@ keywords! {
         "Without peers it is in FAULT, instead of using multicast.";
     CHECK_UNICAST_SRC "check_unicast_src": FLAG, "as vrrp_check_unicast_src", Works,
         "Drops unicast adverts that don't come from a configured peer.";
-    OLD_UNICAST_CHECKSUM "old_unicast_checksum": Shape::Args(&[maybe(Kind::Choice(&["never"]), "never")]), "", Moot("both forms of the checksum are accepted"),
-        "Sends the checksum of keepalived before 1.3.6.";
+    OLD_UNICAST_CHECKSUM "old_unicast_checksum": Shape::Args(&[maybe(Kind::Choice(&["never"]), "never")]), "", Works,
+        "Adverts of VRRPv3 over IPv4 to unicast peers have the checksum of keepalived before 1.3.6; with never it isn't taken from them either. Without the word it is used once it is heard.";
     MCAST_DST_IP "mcast_dst_ip": Shape::Args(&[arg(Kind::Ip, "GROUP")]), "as vrrp_mcast_group4 or vrrp_mcast_group6", Works,
         "The multicast group that its adverts go to.";
     TRACK_SRC_IP "track_src_ip": FLAG, "", NotYet,
