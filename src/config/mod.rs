@@ -33,7 +33,9 @@ use std::path::Path;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
 pub use host::default_file;
 pub use print::{print, vocabulary};
-pub use settings::{Buffers, Fifo, FileSettings, Firewall, Global, Process, ScriptSettings};
+pub use settings::{
+    Buffers, Fifo, FileSettings, Firewall, GarpGroup, GarpPacing, Global, Process, ScriptSettings,
+};
 pub use source::{Files, MemoryFiles, OsFiles};
 
 use crate::base::LinkNames;

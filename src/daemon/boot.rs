@@ -252,7 +252,9 @@ fn start(
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     // Seconds since 1970: above what an earlier run can have reached with one advert a second.
     let sequence = u32::try_from(clock::wall_nanos() / 1_000_000_000).unwrap_or(0);
-    let frames = Frames::new(&sockets, &routers, names.len(), sequence);
+    let mut frames = Frames::new(&sockets, &routers, names.len(), sequence);
+    let macvlans = routers.iter().flat_map(|router| &router.macvlans);
+    frames.pacing.configure(&global.pacing, &names, macvlans);
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
     let log_unknown_vrids = global.log_unknown_vrids;

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use zerocopy::IntoBytes;
 
 use super::boot::Sockets;
+use super::pacing::{self, Pacing};
 use super::tokens;
 use crate::base::{Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId};
 use crate::io::Io;
@@ -39,6 +40,8 @@ pub(super) struct Frames {
     first: VecDeque<Announcement>,
     /// The repetitions, after everybody's first.
     again: VecDeque<Announcement>,
+    /// What has to keep a distance from what left before.
+    pub pacing: Pacing,
 }
 
 /// A router whose adverts a link carries.
@@ -119,6 +122,7 @@ impl Frames {
             sequence,
             first: VecDeque::with_capacity(routers.len()),
             again: VecDeque::with_capacity(routers.len()),
+            pacing: Pacing::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl Frames {
         self.adverts[router.index()] = None;
         self.first.retain(|waiting| waiting.router != router);
         self.again.retain(|waiting| waiting.router != router);
+        self.pacing.forget(router);
     }
 
     /// What is known of `link`.
@@ -238,7 +243,7 @@ impl Frames {
         if let Some(ip @ IpAddr::V4(_)) = params.transport.source.or(own.map(IpAddr::V4))
             && params.transport.family == Family::Ipv4
         {
-            self.send_announcement(io, params.link, ip);
+            send_announcement(io, self.socket, self.links[params.link.index()], ip);
         }
     }
 
@@ -267,7 +272,10 @@ impl Frames {
                 Announced::Fresh => view.fresh,
             };
             for address in addresses {
-                self.send_announcement(io, address.link, address.ip);
+                let (router, link, ip) = (next.router, address.link, address.ip);
+                if self.pacing.admits(now, pacing::Announcement { router, link, ip }) {
+                    send_announcement(io, self.socket, self.links[link.index()], ip);
+                }
                 budget = budget.saturating_sub(1);
             }
             engine.on_announced(now, next.router);
@@ -277,6 +285,21 @@ impl Frames {
         }
     }
 
+    /// Sends announcements that have kept their distance, of those routers that still are Active.
+    pub(super) fn send_paced(&mut self, now: Instant, io: &mut dyn Io, engine: &Engine) {
+        let (links, socket) = (&self.links, self.socket);
+        self.pacing.release(now, GARPS_A_TURN, |pacing::Announcement { router, link, ip }| {
+            let view = engine.view(router);
+            // A reload may have taken the address away.
+            let wanted = view.state.name() == StateName::Master
+                && view.params.addresses.iter().any(|address| address.ip == ip);
+            if wanted {
+                send_announcement(io, socket, links[link.index()], ip);
+            }
+            wanted
+        });
+    }
+
     /// Whether announcements of that sort wait to be sent.
     pub(super) fn waits(&self, round: Round) -> bool {
         match round {
@@ -284,21 +307,19 @@ impl Frames {
             Round::Again => !self.again.is_empty(),
         }
     }
+}
 
-    fn send_announcement(&self, io: &mut dyn Io, link: LinkId, ip: IpAddr) {
-        let Some(LinkFacts { up: true, ifindex, mac: Some(mac), .. }) = self.links[link.index()]
-        else {
-            return;
-        };
-        match ip {
-            IpAddr::V4(ip) => {
-                let garp = GratuitousArp::announce(ip, mac);
-                io.send_frame(tokens::FRAMES, self.socket, ifindex, garp.as_bytes());
-            }
-            IpAddr::V6(ip) => {
-                let advertisement = UnsolicitedAdvertisement::announce(ip, mac);
-                io.send_frame(tokens::FRAMES, self.socket, ifindex, advertisement.as_bytes());
-            }
+/// Sends a gratuitous ARP or neighbour advertisement on the link of those facts, if that can carry it.
+fn send_announcement(io: &mut dyn Io, socket: RawFd, link: Option<LinkFacts>, ip: IpAddr) {
+    let Some(LinkFacts { up: true, ifindex, mac: Some(mac), .. }) = link else { return };
+    match ip {
+        IpAddr::V4(ip) => {
+            let garp = GratuitousArp::announce(ip, mac);
+            io.send_frame(tokens::FRAMES, socket, ifindex, garp.as_bytes());
+        }
+        IpAddr::V6(ip) => {
+            let advertisement = UnsolicitedAdvertisement::announce(ip, mac);
+            io.send_frame(tokens::FRAMES, socket, ifindex, advertisement.as_bytes());
         }
     }
 }

@@ -17,6 +17,7 @@ mod frames;
 mod gauges;
 mod journal;
 mod manners;
+mod pacing;
 mod pulse;
 mod refusals;
 mod reload;

@@ -353,6 +353,8 @@ impl Daemon {
                 outcome.unchanged = unchanged as u64;
                 self.want_macvlans(&[]);
                 self.block_addresses(&[]);
+                let macvlans = self.engine.views().flat_map(|view| &view.params.macvlans);
+                self.frames.pacing.configure(&configuration.global.pacing, &self.names, macvlans);
                 self.end_reload(now, Some(configuration));
             }
         }

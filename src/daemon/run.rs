@@ -161,7 +161,8 @@ impl Daemon {
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let start = self.starts_at();
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        work.min(stop).min(start).min(self.retry_requests_at).min(reload)
+        let paced = self.frames.pacing.wake_at();
+        work.min(stop).min(start).min(self.retry_requests_at).min(reload).min(paced)
     }
 
     /// Until when to rest, `at_latest` or earlier, and how.
@@ -464,6 +465,7 @@ impl Daemon {
     /// Wishes down: adverts first, then addresses, then gratuitous ARPs; one submit carries all.
     pub(super) fn carry_out(&mut self, now: Instant) {
         self.take_wishes(now);
+        self.frames.send_paced(now, &mut *self.io, &self.engine);
         // What became ours in the last batch is announced before the kernel works on the next one;
         // the repetitions wait until every address of a takeover is there.
         self.announce(now, Round::First);

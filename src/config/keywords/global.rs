@@ -128,9 +128,9 @@ keywords! {
         "How long after an advert of lower priority the second set of gratuitous ARPs is sent.";
     VRRP_GARP_LOWER_PRIO_REPEAT "vrrp_garp_lower_prio_repeat": Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, ""), "COUNT")]), "as vrrp_garp_master_repeat", Works,
         "How many gratuitous ARPs are sent for each address after an advert of lower priority.";
-    VRRP_GARP_INTERVAL "vrrp_garp_interval": GAP, "0", NotYet,
+    VRRP_GARP_INTERVAL "vrrp_garp_interval": GAP, "0", Works,
         "The least time between two gratuitous ARPs on an interface.";
-    VRRP_GNA_INTERVAL "vrrp_gna_interval": GAP, "0", NotYet,
+    VRRP_GNA_INTERVAL "vrrp_gna_interval": GAP, "0", Works,
         "The least time between two unsolicited neighbour advertisements on an interface.";
     VRRP_MIN_GARP "vrrp_min_garp": SWITCH, "off", Works,
         "Sends one gratuitous ARP for each address when becoming master, and no second set.";

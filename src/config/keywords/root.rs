@@ -20,7 +20,7 @@ keywords! {
         "A program whose running virtual routers track.";
     BFD_INSTANCE "bfd_instance": Shape::Block(Place::Bfd, Named), "", NotYet,
         "A BFD session (RFC 5880, RFC 5881) that virtual routers track.";
-    GARP_GROUP "garp_group": Shape::Block(Place::GarpGroup, Unnamed), "", NotYet,
+    GARP_GROUP "garp_group": Shape::Block(Place::GarpGroup, Unnamed), "", Works,
         "How fast gratuitous ARPs may follow each other on an interface, or on several together.";
     STATIC_IPADDRESS "static_ipaddress": Shape::Lines(Place::Address), "", NotYet,
         "Addresses that are there as long as the daemon runs, whatever the states.";
