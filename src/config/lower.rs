@@ -141,6 +141,13 @@ impl Lowering<'_> {
         };
         let repeat = count(instance::GARP_MASTER_REPEAT, global::VRRP_GARP_MASTER_REPEAT)
             .unwrap_or(default.repeat);
+        let extra = section.get(instance::GARP_EXTRA_IF);
+        let extra = extra.or_else(|| globals.get(global::VRRP_GARP_EXTRA_IF));
+        let extra = extra.map_or(&[][..], |setting| setting.items());
+        let seconds = extra.iter().find_map(|item| match item.datum {
+            Datum::Int(seconds) => u64::try_from(seconds).ok(),
+            _ => None,
+        });
         let delay = time(instance::GARP_MASTER_DELAY, global::VRRP_GARP_MASTER_DELAY)
             .unwrap_or(default.delay);
         GarpParams {
@@ -166,6 +173,8 @@ impl Lowering<'_> {
             )
             .or_else(|| globals.time(global::VRRP_GARP_MASTER_DELAY))
             .unwrap_or(default.delay),
+            extra: Span::from_secs(seconds.unwrap_or(0)),
+            extra_all: extra.len() > 1,
         }
     }
 }

@@ -10,7 +10,9 @@ use zerocopy::IntoBytes;
 use super::boot::Sockets;
 use super::pacing::{self, Pacing};
 use super::tokens;
-use crate::base::{Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId};
+use crate::base::{
+    Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId, VirtualAddress,
+};
 use crate::io::Io;
 use crate::vrrp::{Engine, RouterParams, RouterView, StateName};
 use crate::wire::Version;
@@ -86,6 +88,8 @@ pub(super) enum Announced {
     All,
     /// Those that its last change has brought.
     Fresh,
+    /// Those on interfaces that carry no adverts.
+    Extra,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -267,11 +271,7 @@ impl Frames {
             if view.state.name() != StateName::Master {
                 continue;
             }
-            let addresses = match next.of {
-                Announced::All => &*view.params.addresses,
-                Announced::Fresh => view.fresh,
-            };
-            for address in addresses {
+            for address in next.of.addresses(&view) {
                 let (router, link, ip) = (next.router, address.link, address.ip);
                 if self.pacing.admits(now, pacing::Announcement { router, link, ip }) {
                     send_announcement(io, self.socket, self.links[link.index()], ip);
@@ -321,6 +321,21 @@ fn send_announcement(io: &mut dyn Io, socket: RawFd, link: Option<LinkFacts>, ip
             let advertisement = UnsolicitedAdvertisement::announce(ip, mac);
             io.send_frame(tokens::FRAMES, socket, ifindex, advertisement.as_bytes());
         }
+    }
+}
+
+impl Announced {
+    /// Those of a router.
+    pub(super) fn addresses<'a>(
+        self,
+        view: &RouterView<'a>,
+    ) -> impl Iterator<Item = &'a VirtualAddress> + use<'a> {
+        let (some, extra): (&[_], _) = match self {
+            Announced::All => (&view.params.addresses, None),
+            Announced::Fresh => (view.fresh, None),
+            Announced::Extra => (&[], Some(view.params.extra_addresses())),
+        };
+        some.iter().chain(extra.into_iter().flatten())
     }
 }
 

@@ -531,6 +531,9 @@ impl Daemon {
                     self.log_announcement(router, Announced::Fresh);
                     self.frames.announce(router, repeat, Announced::Fresh);
                 }
+                Action::AnnounceExtra { router } => {
+                    self.frames.announce(router, 1, Announced::Extra);
+                }
                 Action::Removed { router } => {
                     let params = self.engine.view(router).params;
                     info!("VRRP_Instance({}) removed", params.name);
@@ -581,11 +584,7 @@ impl Daemon {
     fn log_announcement(&self, router: RouterId, of: Announced) {
         if log::log_enabled!(log::Level::Debug) {
             let view = self.engine.view(router);
-            let addresses = match of {
-                Announced::All => &*view.params.addresses,
-                Announced::Fresh => view.fresh,
-            };
-            for address in addresses {
+            for address in of.addresses(&view) {
                 let (name, link) = (&view.params.name, self.names.name(address.link));
                 let ip = address.ip;
                 let what = match ip {

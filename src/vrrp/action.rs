@@ -66,6 +66,11 @@ pub enum Action {
         /// Frames for each address.
         repeat: u32,
     },
+    /// Announce `RouterParams::extra_addresses` once.
+    AnnounceExtra {
+        /// Whose.
+        router: RouterId,
+    },
     /// It is configured no more, and this is the last that is heard of it: forget what was kept for
     /// it.
     Removed {

@@ -62,6 +62,8 @@ pub struct Engine {
     timers: Wheel,
     /// Second sets and refreshes of gratuitous ARPs.
     garps: Wheel,
+    /// Announcements on interfaces that carry no adverts.
+    extras: Wheel,
     actions: VecDeque<Action>,
     unattributed: UnattributedCounters,
     latency: Latency,
@@ -143,6 +145,7 @@ impl Engine {
             links: Links::new(links),
             timers: Wheel::new(count),
             garps: Wheel::new(count),
+            extras: Wheel::new(count),
             actions: VecDeque::with_capacity(ACTIONS),
             unattributed: UnattributedCounters::default(),
             latency: Latency::default(),
@@ -308,6 +311,9 @@ impl Engine {
             self.latency.takeover_addresses.record(now.since(active.due));
         }
         active.addresses_set = true;
+        if !garp.extra.is_zero() && self.extras.deadline(router.index()) == Instant::NEVER {
+            self.extras.set(router.index(), now + garp.extra);
+        }
         if std::mem::take(&mut self.details[router.index()].only_fresh) {
             return self.announce_fresh(now, router, garp.repeat, garp.delay);
         }
@@ -343,11 +349,18 @@ impl Engine {
             let Some(timer) = self.garps.pop_due(now) else { break };
             self.repeat_garps(now, RouterId(timer as u32));
         }
+        for _ in 0..budget {
+            let Some(timer) = self.extras.pop_due(now) else { break };
+            let router = RouterId(timer as u32);
+            self.actions.push_back(Action::AnnounceExtra { router });
+            self.extras.set(timer, now + self.details[timer].params.garp.extra);
+        }
     }
 
     /// When [`Engine::on_deadlines`] wants to be called next, at the latest.
     pub fn next_deadline(&mut self) -> Instant {
-        self.timers.next_deadline().min(self.garps.next_deadline())
+        let garps = self.garps.next_deadline().min(self.extras.next_deadline());
+        self.timers.next_deadline().min(garps)
     }
 
     /// The next deadline, if it is a Backup's: when it is to take over unless an advert arrives.
@@ -630,6 +643,7 @@ impl Engine {
             self.actions.push_back(Action::SetAddresses { router: id });
         } else if from == StateName::Master {
             self.garps.cancel(id.index());
+            self.extras.cancel(id.index());
             details.fresh.clear();
             details.only_fresh = false;
             self.actions.push_back(Action::UnsetAddresses { router: id });

@@ -108,12 +108,30 @@ pub struct GarpParams {
     pub lower_priority_repeat: u32,
     /// From that set to its second (`garp_lower_prio_delay`, default `delay`).
     pub lower_priority_delay: Span,
+    /// How often addresses are announced on interfaces that carry no adverts (`garp_extra_if`), so
+    /// that switches don't forget where those are; zero: never.
+    pub extra: Span,
+    /// Whether on all such interfaces, or only on those made for the virtual MAC.
+    pub extra_all: bool,
 }
 
 impl RouterParams {
     /// Whether it owns the addresses (priority 255, RFC 9568 section 5.2.4).
     pub fn is_owner(&self) -> bool {
         self.priority == 255
+    }
+
+    /// The addresses on interfaces whose own Ethernet address its adverts don't show to switches
+    /// (`garp_extra_if`).
+    pub fn extra_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        let macvlan = |link| self.macvlans.iter().find(move |macvlan| macvlan.link == link);
+        let shown = move |link| match (self.source_mac, macvlan(link)) {
+            (Some(mac), Some(macvlan)) => macvlan.mac == mac && macvlan.base == self.link,
+            (Some(_), None) => false,
+            (None, _) => link == self.link,
+        };
+        let meant = move |link| self.garp.extra_all || macvlan(link).is_some();
+        self.addresses.iter().filter(move |address| !shown(address.link) && meant(address.link))
     }
 }
 
@@ -162,6 +180,8 @@ impl Default for GarpParams {
             refresh_repeat: 1,
             lower_priority_repeat: 5,
             lower_priority_delay: Span::from_secs(5),
+            extra: Span::ZERO,
+            extra_all: false,
         }
     }
 }

@@ -413,6 +413,7 @@ impl Host {
                 | Action::Altered { .. }
                 | Action::ChangeAddresses { .. }
                 | Action::AnnounceFresh { .. }
+                | Action::AnnounceExtra { .. }
                 | Action::AnnounceSource { .. }
                 | Action::Removed { .. } => {
                     ensure!(false, "model", "{action:?} though nothing was configured anew");

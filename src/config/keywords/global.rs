@@ -134,7 +134,7 @@ keywords! {
         "The least time between two unsolicited neighbour advertisements on an interface.";
     VRRP_MIN_GARP "vrrp_min_garp": SWITCH, "off", Works,
         "Sends one gratuitous ARP for each address when becoming master, and no second set.";
-    VRRP_GARP_EXTRA_IF "vrrp_garp_extra_if" or "vrrp_vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "0", NotYet,
+    VRRP_GARP_EXTRA_IF "vrrp_garp_extra_if" or "vrrp_vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "0", Works,
         "How often gratuitous ARPs are sent on other interfaces that have addresses: those made for use_vmac, or all.";
     // Firewall.
     VRRP_IPTABLES "vrrp_iptables": Shape::Args(&[maybe(Kind::Word, "IN"), maybe(Kind::Word, "OUT")]), "INPUT OUTPUT", Moot("nftables does that"),

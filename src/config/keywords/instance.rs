@@ -135,7 +135,7 @@ keywords! {
         "How long after an advert of lower priority the second set of gratuitous ARPs is sent.";
     GARP_LOWER_PRIO_REPEAT "garp_lower_prio_repeat": Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, ""), "COUNT")]), "as vrrp_garp_lower_prio_repeat", Works,
         "How many gratuitous ARPs are sent for each address after an advert of lower priority.";
-    GARP_EXTRA_IF "garp_extra_if" or "vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "as vrrp_garp_extra_if", NotYet,
+    GARP_EXTRA_IF "garp_extra_if" or "vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "as vrrp_garp_extra_if", Works,
         "How often gratuitous ARPs are sent on other interfaces that have addresses: those made for use_vmac, or all.";
     GARP_INTERVAL "garp_interval": Shape::Args(&[arg(Kind::Seconds(0, 4_294_967_295), "SECONDS")]), "",
         Moot("it stands in global_defs as vrrp_garp_interval, or in garp_group"),
