@@ -10,5 +10,6 @@ pub mod control;
 pub mod daemon;
 pub mod io;
 pub mod kernel;
+pub mod process;
 pub mod vrrp;
 pub mod wire;

@@ -197,8 +197,15 @@ impl Chance {
         }
         use viprd::config::keywords::route::routes::TYPES;
         options.sort_by_key(|option| place == Place::Route && !TYPES.contains(&option.key));
+        // No line is empty; only some begin with something that isn't a keyword.
         if items.is_empty() && options.is_empty() {
-            items.push(item(Datum::Prefix(self.ip(false), None)));
+            match line.args {
+                [] => {
+                    let flag = place.keywords().iter().find(|word| word.shape == Shape::Flag);
+                    options.extend(flag.map(|keyword| setting(keyword.key, Value::Flag)));
+                }
+                _ => items.push(item(Datum::Prefix(self.ip(false), None))),
+            }
         }
         Entry { items, options, span: TextSpan::default() }
     }

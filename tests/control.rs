@@ -167,6 +167,7 @@ fn router(name: &str, link: u32, vrid: u8) -> RouterParams {
         interval: Centis::DEFAULT,
         preempt: Preempt::After(Span::ZERO),
         tracked_links: [].into(),
+        tracking: viprd::vrrp::Tracking::default(),
         addresses: [VirtualAddress {
             ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, vrid)),
             prefix_len: 24,

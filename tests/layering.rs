@@ -17,7 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("control", &["base", "wire", "vrrp"]),
     ("kernel", &["base"]),
     ("io", &["base"]),
-    ("daemon", &["base", "wire", "vrrp", "config", "control", "kernel", "io"]),
+    ("process", &["base"]),
+    ("daemon", &["base", "wire", "vrrp", "config", "control", "kernel", "io", "process"]),
 ];
 
 /// What the programs may use of the library: only `viprd` is the daemon.
@@ -29,7 +30,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
 
 /// Rooms that are functions of their arguments, and what they therefore never name. (The numbers
 /// in `libc` are as good as our own; its functions are `unsafe`.)
-const PURE: &[&str] = &["base", "wire", "vrrp", "control", "kernel"];
+const PURE: &[&str] = &["base", "wire", "vrrp", "control", "kernel", "process"];
 const IMPURE: &[&[&str]] = &[
     &["std", "env"],
     &["std", "fs"],

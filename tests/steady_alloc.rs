@@ -195,6 +195,7 @@ fn params(vrid: u8) -> RouterParams {
         interval: Centis::new(10).expect("not 0"),
         preempt: Preempt::After(Span::ZERO),
         tracked_links: Box::default(),
+        tracking: viprd::vrrp::Tracking::default(),
         addresses: Box::new([VirtualAddress {
             ip: Ipv4Addr::new(192, 0, 2, vrid).into(),
             prefix_len: 32,

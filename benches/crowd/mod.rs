@@ -47,6 +47,7 @@ fn params(router: usize, routers: usize) -> RouterParams {
         interval: Centis::DEFAULT,
         preempt: Preempt::After(Span::ZERO),
         tracked_links: Box::new([LinkId(links(routers) as u32)]),
+        tracking: Default::default(),
         addresses: Box::new([VirtualAddress {
             ip: address_of(router).into(),
             prefix_len: 32,

@@ -19,6 +19,15 @@ pub struct LinkId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct IfIndex(pub u32);
 
+/// Something that is tracked and is no interface: a script, a file, a process. Its place in the table
+/// of such things.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TrackId(pub u32);
+
+/// A sync group: its place in the engine's table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct GroupId(pub u32);
+
 /// A virtual router identifier, 1 to 255 (RFC 9568 section 5.2.3).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vrid(NonZeroU8);
@@ -38,6 +47,20 @@ impl RouterId {
 }
 
 impl LinkId {
+    /// The id as an index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl TrackId {
+    /// The id as an index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl GroupId {
     /// The id as an index.
     pub const fn index(self) -> usize {
         self.0 as usize

@@ -14,6 +14,6 @@ mod time;
 pub use address::{Family, Label, Mac, Scope, VirtualAddress};
 pub use facts::{LinkChange, LinkFacts, LinkLocal};
 pub use histogram::{Bucket, Histogram};
-pub use ids::{IfIndex, LinkId, LinkNames, RouterId, Vrid};
+pub use ids::{GroupId, IfIndex, LinkId, LinkNames, RouterId, TrackId, Vrid};
 pub use macvlan::Macvlan;
 pub use time::{Centis, Instant, Span};

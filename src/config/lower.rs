@@ -3,15 +3,14 @@
 
 pub(super) mod vmac;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::{Facts, ip_of};
-use super::keywords::{
-    Key, address as addr, global, group::peer, instance, tracking::interface as tracked,
-};
+use super::keywords::{Key, address as addr, global, group::peer, instance, root};
 use super::model::{Datum, Entry, Section};
-use super::{Configuration, conduct, settings};
+use super::track::Trackers;
+use super::{Configuration, conduct, notify, settings};
 use crate::base::{Family, Label, LinkId, LinkNames, Scope, Span, VirtualAddress, Vrid};
 use crate::vrrp::{GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 use crate::wire::Version;
@@ -19,24 +18,34 @@ use crate::wire::vrrp::standard_group;
 use vmac::{Vmac, Vmacs};
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
-pub(super) fn lower(model: &Section, globals: &Section, routers: &[Facts<'_>]) -> Configuration {
+pub(super) fn lower<'m>(
+    model: &'m Section,
+    globals: &'m Section,
+    routers: &[Facts<'m>],
+) -> Configuration {
     let links = LinkNames::default();
-    let mut lowering = Lowering { globals, links, vmacs: Vmacs::default() };
+    let trackers = Trackers::new(model);
+    let mut lowering = Lowering { globals, links, trackers, vmacs: Vmacs::default() };
     lowering.vmacs.reserve(routers);
     let global = settings::settings(model, globals);
+    let notifications = notify::notifications(model, globals, routers);
+    let facts = routers;
     let routers = routers.iter().filter_map(|router| lowering.router(router)).collect();
-    Configuration { global, links: lowering.links, routers }
+    let link_delays = lowering.link_delays(model, facts);
+    let trackers = lowering.trackers.into_found();
+    Configuration { global, links: lowering.links, routers, trackers, link_delays, notifications }
 }
 
 struct Lowering<'m> {
     globals: &'m Section,
     links: LinkNames,
+    trackers: Trackers<'m>,
     vmacs: Vmacs,
 }
 
-impl Lowering<'_> {
+impl<'m> Lowering<'m> {
     /// A virtual router; `None` if it lacks what it needs, which the checks have told.
-    fn router(&mut self, router: &Facts<'_>) -> Option<RouterParams> {
+    fn router(&mut self, router: &Facts<'m>) -> Option<RouterParams> {
         let link = self.links.intern(router.interface?);
         let section = router.section;
         let (conduct, checksum_form) = conduct::conduct(router);
@@ -48,6 +57,7 @@ impl Lowering<'_> {
         let mut vmac = Vmac::of(router, link, router.vrid?);
         // Also without an address: the virtual MAC is ours to answer for.
         self.home(&mut vmac, link, None);
+        let (tracked_links, tracking) = self.trackers.tracking(router, &mut self.links);
         Some(RouterParams {
             name: router.name().into(),
             link,
@@ -58,7 +68,8 @@ impl Lowering<'_> {
             priority: router.priority,
             interval: router.interval().1,
             preempt: preempt(router),
-            tracked_links: self.tracked_links(section),
+            tracked_links,
+            tracking,
             addresses: self.addresses(router, link, &mut vmac),
             garp,
             conduct,
@@ -68,18 +79,31 @@ impl Lowering<'_> {
         })
     }
 
-    fn tracked_links(&mut self, section: &Section) -> Box<[LinkId]> {
-        let mut links = Vec::new();
-        for entry in section.lines(instance::TRACK_INTERFACE) {
-            let weight = entry.get(tracked::WEIGHT).and_then(|setting| setting.int());
-            if let (Some(name), None | Some(0)) = (entry.name(), weight) {
-                let link = self.links.intern(name);
-                if !links.contains(&link) {
-                    links.push(link);
-                }
-            }
+    /// `interface_up_down_delays`, each cut down to what the routers on the interface can bear: after
+    /// that, others already miss their adverts.
+    fn link_delays(&mut self, model: &Section, routers: &[Facts<'_>]) -> Vec<(LinkId, Span, Span)> {
+        let mut entries = model.lines(root::INTERFACE_UP_DOWN_DELAYS).peekable();
+        if entries.peek().is_none() {
+            return Vec::new();
         }
-        links.into()
+        let on_interface: HashMap<&str, &Facts<'_>> =
+            routers.iter().rev().filter_map(|router| Some((router.interface?, router))).collect();
+        let delays = entries.filter_map(|entry| {
+            let name = entry.name()?;
+            let most = on_interface.get(name).map(|router| {
+                let own = router.section.int(instance::DOWN_TIMER_ADVERTS);
+                let adverts = own.or_else(|| self.globals.int(global::VRRP_DOWN_TIMER_ADVERTS));
+                let adverts = adverts.unwrap_or(3).unsigned_abs();
+                router.interval().1.span().times(adverts.saturating_sub(1))
+            });
+            let time = |index: usize| match entry.items.get(index).map(|item| &item.datum) {
+                Some(Datum::Time(time)) => most.map_or(*time, |most| most.min(*time)),
+                _ => Span::ZERO,
+            };
+            Some((name, time(1), time(2)))
+        });
+        let delays: Vec<_> = delays.collect();
+        delays.into_iter().map(|(name, down, up)| (self.links.intern(name), down, up)).collect()
     }
 
     fn addresses(

@@ -17,6 +17,7 @@ pub mod keywords;
 mod lex;
 mod lower;
 pub mod model;
+mod notify;
 pub mod plan;
 mod print;
 mod read;
@@ -24,6 +25,7 @@ mod render;
 mod settings;
 pub mod source;
 mod suggest;
+mod track;
 mod tree;
 mod value;
 mod words;
@@ -32,13 +34,16 @@ use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
 pub use host::default_file;
+pub use notify::{Notifications, Notify};
 pub use print::{print, vocabulary};
 pub use settings::{
     Buffers, Fifo, FileSettings, Firewall, GarpGroup, GarpPacing, Global, Process, ScriptSettings,
 };
 pub use source::{Files, MemoryFiles, OsFiles};
 
-use crate::base::LinkNames;
+pub use track::{Script, TrackFile, TrackNames, Tracker, TrackerKind};
+
+use crate::base::{LinkId, LinkNames, Span};
 use crate::vrrp::RouterParams;
 use keywords::Place;
 use lex::Preprocessor;
@@ -106,6 +111,12 @@ pub struct Configuration {
     pub links: LinkNames,
     /// The virtual routers, in the order of the file.
     pub routers: Vec<RouterParams>,
+    /// Scripts and files that they track.
+    pub trackers: Vec<Tracker>,
+    /// How long interfaces have to be down, and up again, before that counts.
+    pub link_delays: Vec<(LinkId, Span, Span)>,
+    /// What is run when they change.
+    pub notifications: Notifications,
 }
 
 /// Reads a configuration file and everything that it includes.

@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 
-use super::{Configuration, Global};
-use crate::base::{LinkId, LinkNames, RouterId};
-use crate::vrrp::{Change, Identity, RouterParams};
+use super::{Configuration, Global, TrackNames};
+use crate::base::{LinkId, LinkNames, RouterId, TrackId};
+use crate::vrrp::{Change, Identity, RouterParams, Source, Tracked};
 
 /// What has to be done to get from what runs to what is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,13 +120,60 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
     for router in &mut configuration.routers {
         adopt(&mut router.link);
         router.tracked_links.iter_mut().for_each(adopt);
+        for track in &mut router.tracking.tracks {
+            match &mut track.what {
+                Tracked::Link(link) => adopt(link),
+                Tracked::Set(_, members) => {
+                    let mut changed = members.to_vec();
+                    for member in &mut changed {
+                        if let Source::Link(link) = member {
+                            adopt(link);
+                        }
+                    }
+                    *members = changed.into();
+                }
+                Tracked::Script(_) | Tracked::File(_) | Tracked::Process(_) => {}
+            }
+        }
         router.addresses.iter_mut().for_each(|address| adopt(&mut address.link));
         for macvlan in &mut router.macvlans {
             adopt(&mut macvlan.link);
             adopt(&mut macvlan.base);
         }
     }
+    configuration.link_delays.iter_mut().for_each(|(link, ..)| adopt(link));
     configuration.links = LinkNames::default();
+}
+
+/// Lets a configuration speak of what is tracked by the numbers of `names`, which gains those that are
+/// new to it.
+pub fn adopt_trackers(configuration: &mut Configuration, names: &mut TrackNames) {
+    let mut numbers = Vec::with_capacity(configuration.trackers.len());
+    for tracker in &mut configuration.trackers {
+        tracker.id = names.intern(tracker);
+        numbers.push(tracker.id);
+    }
+    let adopt = |id: &mut TrackId| {
+        if let Some(&number) = numbers.get(id.index()) {
+            *id = number;
+        }
+    };
+    let tracks = configuration.routers.iter_mut().flat_map(|router| &mut router.tracking.tracks);
+    for track in tracks {
+        match &mut track.what {
+            Tracked::Script(id) | Tracked::File(id) | Tracked::Process(id) => adopt(id),
+            Tracked::Set(_, members) => {
+                let mut changed = members.to_vec();
+                for member in &mut changed {
+                    if let Source::Object(id) = member {
+                        adopt(id);
+                    }
+                }
+                *members = changed.into();
+            }
+            Tracked::Link(_) => {}
+        }
+    }
 }
 
 /// Settings that a running daemon can't change and that differ, by their names in the configuration.
@@ -143,6 +190,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.process.no_swap != b.process.no_swap, "vrrp_no_swap"),
         (a.process.cpus != b.process.cpus, "vrrp_cpu_affinity"),
         (a.process.umask != b.process.umask, "umask"),
+        (a.scripts.fifos != b.scripts.fifos, "notify_fifo, vrrp_notify_fifo"),
         (a.buffers != b.buffers, "vrrp_netlink_*_rcv_bufs"),
         (a.firewall != b.firewall, "nftables, nftables_priority, nftables_counters"),
     ];
@@ -169,6 +217,7 @@ mod tests {
             interval: Centis::DEFAULT,
             preempt: Preempt::Never,
             tracked_links: Box::default(),
+            tracking: crate::vrrp::Tracking::default(),
             addresses: Box::new([VirtualAddress {
                 ip: [10, 0, link as u8, vrid].into(),
                 prefix_len: 24,

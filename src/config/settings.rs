@@ -104,10 +104,18 @@ pub struct ScriptSettings {
     pub user: Option<String>,
     /// The group that runs scripts, if not the user's.
     pub group: Option<String>,
+    /// Whether scripts get all groups of their user.
+    pub supplementary_groups: bool,
     /// Run before the daemon begins its work.
     pub startup: Option<Command>,
+    /// How long that may take.
+    pub startup_timeout: Span,
     /// Run after the daemon has stopped its work.
     pub shutdown: Option<Command>,
+    /// How long that may take.
+    pub shutdown_timeout: Span,
+    /// Whether all states are written to the named pipes after a reload.
+    pub states_on_reload: bool,
     /// Named pipes that get changes of state, with what reads them.
     pub fifos: Vec<Fifo>,
 }
@@ -161,6 +169,9 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
     let micros = |key: Key| globals.int(key).map(|n| Span::from_micros(n.unsigned_abs()));
     let bytes = |key: Key| globals.int(key).and_then(|n| u32::try_from(n).ok());
     let small = |key: Key| globals.int(key).and_then(|n| i8::try_from(n).ok());
+    let seconds = |key: Key, default: u64| {
+        Span::from_secs(globals.int(key).map_or(default, i64::unsigned_abs))
+    };
     Global {
         router_id: text(global::ROUTER_ID),
         net_namespace: root_text(root::NET_NAMESPACE),
@@ -194,8 +205,12 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             security: globals.is_set(global::ENABLE_SCRIPT_SECURITY),
             user: text(global::SCRIPT_USER),
             group: nth_text(globals, global::SCRIPT_USER, 1),
+            supplementary_groups: globals.is_set(global::SET_SUPPLEMENTARY_GROUPS),
             startup: globals.command(global::STARTUP_SCRIPT).cloned(),
+            startup_timeout: seconds(global::STARTUP_SCRIPT_TIMEOUT, 10),
             shutdown: globals.command(global::SHUTDOWN_SCRIPT).cloned(),
+            shutdown_timeout: seconds(global::SHUTDOWN_SCRIPT_TIMEOUT, 10),
+            states_on_reload: globals.is_set(global::FIFO_WRITE_VRRP_STATES_ON_RELOAD),
             fifos: fifos(globals),
         },
         buffers: Buffers {

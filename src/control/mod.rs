@@ -23,6 +23,7 @@
 //! |---|---|
 //! | `status`, or with `name` | a `status` for each virtual router, or that one |
 //! | `show` with `name` | one `show`: everything that is known of that virtual router |
+//! | `explain` with `name` | one `explain`: why that virtual router is what it is |
 //! | `stats`, or with `name` | a `stats` for each virtual router, then one `daemon`; or that one |
 //! | `latency` | a `latency` for each kind of times that is measured |
 //! | `version` | one `version` |
@@ -43,6 +44,7 @@
 //! listing goes by router id, each record is true at the moment it is written, and the listing as a
 //! whole is no snapshot.
 
+mod explain;
 mod record;
 mod reload;
 mod request;
@@ -51,6 +53,7 @@ mod snapshot;
 mod time;
 mod words;
 
+pub use explain::{ExplainRecord, GroupRecord, TrackRecord};
 pub use record::{
     AddressRecord, BucketRecord, CauseRecord, DaemonRecord, ErrorCode, ErrorRecord, GarpRecord,
     LatencyRecord, Record, RouterCountersRecord, ShowRecord, StateWord, StatsRecord, StatusRecord,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ReloadRecord, WallTime};
+use super::{ExplainRecord, ReloadRecord, WallTime};
 use crate::vrrp::{RouterCounters, StateName, UnattributedCounters};
 
 /// One line of an answer.
@@ -18,6 +18,8 @@ pub enum Record {
     Status(StatusRecord),
     /// Everything about a virtual router.
     Show(Box<ShowRecord>),
+    /// Why a virtual router is what it is.
+    Explain(Box<ExplainRecord>),
     /// What a virtual router has counted.
     Stats(Box<StatsRecord>),
     /// What has been counted outside of virtual routers.
@@ -143,7 +145,8 @@ pub struct CauseRecord {
     /// For programs: `startup`, `shutdown`, `interface-absent`, `interface-down`,
     /// `no-primary-ip-address`, `tentative-ip-address`, `no-unicast-peers`,
     /// `interface-not-ethernet`, `fault-ended`, `master-timeout`, `master-resigned`,
-    /// `lower-priority-master`, `preempt-hold-timeout`, `owner-preempt`, `outranked`, `address-lost`.
+    /// `lower-priority-master`, `preempt-hold-timeout`, `owner-preempt`, `outranked`,
+    /// `address-lost`, `tracked-fault`, `tracked-unknown`, `sync-group-fault`, `sync-group`.
     pub event: String,
     /// For people: a clause that follows "because".
     pub words: String,

@@ -25,6 +25,11 @@ pub enum Request {
         /// Its name.
         name: String,
     },
+    /// Why one virtual router is what it is, and what would make it master.
+    Explain {
+        /// Its name.
+        name: String,
+    },
     /// What has been counted: everywhere, or for the virtual router named.
     Stats {
         /// Name of the one.
@@ -41,7 +46,8 @@ pub enum Request {
 
 impl Request {
     /// The requests there are, as the `request` field names them.
-    pub const NAMES: [&str; 6] = ["status", "show", "stats", "latency", "version", "reload"];
+    pub const NAMES: [&str; 7] =
+        ["status", "show", "explain", "stats", "latency", "version", "reload"];
 
     /// Reads a request from one line.
     ///
@@ -122,6 +128,7 @@ mod tests {
             Request::Status { name: None },
             Request::Status { name: Some(name()) },
             Request::Show { name: name() },
+            Request::Explain { name: name() },
             Request::Stats { name: None },
             Request::Stats { name: Some(name()) },
             Request::Latency {},
@@ -156,7 +163,7 @@ mod tests {
             (
                 r#"{"request":"reboot"}"#,
                 ErrorCode::UnknownRequest,
-                "status, show, stats, latency, version",
+                "status, show, explain, stats, latency, version",
             ),
             (r#"{"request":"show"}"#, ErrorCode::BadRequest, "missing field `name`"),
             (r#"{"request":"show","name":1}"#, ErrorCode::BadRequest, "expected a string"),

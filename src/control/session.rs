@@ -75,6 +75,7 @@ enum Answer {
 enum About {
     Status,
     Show,
+    Explain,
     Stats,
 }
 
@@ -223,6 +224,7 @@ impl Answer {
             Request::Status { name: None } => every(About::Status),
             Request::Status { name: Some(name) } => one(About::Status, name),
             Request::Show { name } => one(About::Show, name),
+            Request::Explain { name } => one(About::Explain, name),
             Request::Stats { name: None } => every(About::Stats),
             Request::Stats { name: Some(name) } => one(About::Stats, name),
             Request::Latency {} => Answer::Latency { next: 0 },
@@ -275,6 +277,7 @@ impl About {
         match self {
             About::Status => Record::Status(view.status(router)),
             About::Show => Record::Show(Box::new(view.show(router))),
+            About::Explain => Record::Explain(Box::new(view.explain(router))),
             About::Stats => Record::Stats(Box::new(view.stats(router))),
         }
     }

@@ -34,7 +34,7 @@ impl View<'_> {
                 Family::Ipv6 => 6,
             },
             state: router.state.name().into(),
-            fault: fault.map(|fault| fault_words(fault, self.names)),
+            fault: fault.map(|fault| fault_words(fault, self.names, &params.tracking)),
             since: self.wall(since),
             since_seconds: self.ago(since),
             base_priority: params.priority,
@@ -67,7 +67,7 @@ impl View<'_> {
             status: self.status(router),
             cause: CauseRecord {
                 event: cause_event(router.cause).into(),
-                words: cause_words(router.cause, self.names),
+                words: cause_words(router.cause, self.names, &params.tracking),
             },
             deadline: deadline.map(|at| self.wall(at)),
             deadline_seconds: deadline.map(|at| at.since(self.now).as_secs_f64()),

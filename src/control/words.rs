@@ -1,11 +1,39 @@
 //! Faults and causes in words, for answers and for the log.
 
 use crate::base::{LinkId, LinkNames};
-use crate::vrrp::{Cause, Fault, Preemption};
+use crate::vrrp::{Cause, Fault, Preemption, Tracked, Tracking};
 
-/// Why a router can't run, such as `interface eth1 is down`.
-pub fn fault_words(fault: Fault, names: &LinkNames) -> String {
+/// Why a router can't run that tracks `tracking`, such as `interface eth1 is down`.
+pub fn fault_words(fault: Fault, names: &LinkNames, tracking: &Tracking) -> String {
+    let track = |index: u16| tracking.tracks.get(usize::from(index));
     match fault {
+        Fault::Tracked(index) => match track(index) {
+            Some(track) => {
+                let (what, name) = (tracked_words(&track.what), &track.name);
+                match (&track.what, track.influence.reverse) {
+                    (Tracked::Link(_), false) => format!("tracked interface {name} is down"),
+                    (Tracked::Link(_), true) => format!("tracked interface {name} is up"),
+                    (Tracked::File(_), _) => format!("the number in tracked file {name}"),
+                    (Tracked::Script(_), false) => format!("script {name} fails"),
+                    (Tracked::Script(_), true) => format!("script {name} succeeds"),
+                    (_, false) => format!("{what} {name} is not as it must be"),
+                    (_, true) => format!("{what} {name} is as it must not be"),
+                }
+            }
+            None => "something that it tracks".into(),
+        },
+        Fault::Awaited(index) => match track(index) {
+            Some(track) => {
+                let what = tracked_words(&track.what);
+                format!("nothing is known yet of {what} {}", track.name)
+            }
+            None => "nothing is known yet of something that it tracks".into(),
+        },
+        Fault::Group => match &tracking.group {
+            Some(group) => format!("another member of sync group {group} can not run"),
+            None => "another member of its sync group can not run".into(),
+        },
+        Fault::GroupAwaited => "another member of its sync group awaits first results".into(),
         Fault::LinkAbsent(link) => format!("there is no interface {}", link_name(link, names)),
         Fault::LinkDown(link) => format!("interface {} is down", link_name(link, names)),
         Fault::NoPrimaryAddress(link) => {
@@ -25,13 +53,24 @@ pub fn fault_words(fault: Fault, names: &LinkNames) -> String {
     }
 }
 
-/// Why a router changed state, as a clause that follows "because": `the master was not heard for
-/// the whole down interval`.
-pub fn cause_words(cause: Cause, names: &LinkNames) -> String {
+/// What kind of thing is tracked.
+pub(super) fn tracked_words(what: &Tracked) -> &'static str {
+    match what {
+        Tracked::Link(_) => "interface",
+        Tracked::Script(_) => "script",
+        Tracked::File(_) => "file",
+        Tracked::Process(_) => "process",
+        Tracked::Set(..) => "set",
+    }
+}
+
+/// Why a router changed state that tracks `tracking`, as a clause that follows "because": `the master
+/// was not heard for the whole down interval`.
+pub fn cause_words(cause: Cause, names: &LinkNames, tracking: &Tracking) -> String {
     match cause {
         Cause::Startup => "the daemon started".into(),
         Cause::Shutdown => "the daemon is stopping".into(),
-        Cause::Fault(fault) => fault_words(fault, names),
+        Cause::Fault(fault) => fault_words(fault, names, tracking),
         Cause::FaultEnded => "what kept it from running is over".into(),
         Cause::ActiveTimeout => "the master was not heard for the whole down interval".into(),
         Cause::ActiveLeft => "the master resigned and nobody else took over".into(),
@@ -49,6 +88,7 @@ pub fn cause_words(cause: Cause, names: &LinkNames) -> String {
         Cause::Outranked { by, priority } => {
             format!("{by} is master with priority {priority} and outranks it")
         }
+        Cause::Group => "another member of its sync group moved".into(),
         Cause::AddressLost => "someone took one of its addresses off the host".into(),
     }
 }
@@ -64,6 +104,10 @@ pub(super) fn cause_event(cause: Cause) -> &'static str {
         Cause::Fault(Fault::Tentative(_)) => "tentative-ip-address",
         Cause::Fault(Fault::NoPeers) => "no-unicast-peers",
         Cause::Fault(Fault::NotEthernet(_)) => "interface-not-ethernet",
+        Cause::Fault(Fault::Tracked(_)) => "tracked-fault",
+        Cause::Fault(Fault::Awaited(_) | Fault::GroupAwaited) => "tracked-unknown",
+        Cause::Fault(Fault::Group) => "sync-group-fault",
+        Cause::Group => "sync-group",
         Cause::FaultEnded => "fault-ended",
         Cause::ActiveTimeout => "master-timeout",
         Cause::ActiveLeft => "master-resigned",
@@ -88,7 +132,7 @@ mod tests {
     #[test]
     fn an_id_of_another_table_is_survived() {
         assert_eq!(
-            fault_words(Fault::LinkDown(LinkId(7)), &LinkNames::default()),
+            fault_words(Fault::LinkDown(LinkId(7)), &LinkNames::default(), &Tracking::default()),
             "interface ? is down"
         );
     }

@@ -12,19 +12,23 @@ use syslog::Facility;
 
 use super::args::{Arguments, absolute};
 use super::clients::Clients;
+use super::delays::{Delay, Delays};
+use super::files::Files;
 use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::manners;
+use super::programs::{Programs, run_once};
 use super::pulse::Pulse;
 use super::refusals::Limiter;
 use super::reload::{self, Reload};
 use super::run::Daemon;
+use super::scripts::Scripts;
 use super::signals;
 use super::sysctl::Sysctls;
 use super::vmacs;
 use super::words::count;
 use crate::base::Instant;
-use crate::config::{self, Configuration, Loaded};
+use crate::config::{self, Configuration, Loaded, TrackNames, plan};
 use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
@@ -52,6 +56,8 @@ mod exit {
     pub(super) const OK: u8 = 0;
     /// The configuration can't be run.
     pub(super) const CONFIGURATION: u8 = 4;
+    /// `-t`: a script could be changed by others.
+    pub(super) const SCRIPT_SECURITY: u8 = 6;
     /// The command line is wrong.
     pub(super) const USAGE: u8 = 64;
     /// The system refused something that is needed.
@@ -174,6 +180,9 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
                 readiness.ready().map_err(system("can't let go of the terminal"))?;
             }
             daemon.run(&mut journal).map_err(system("the ring failed"))?;
+            if let Some(shutdown) = &daemon.shutdown {
+                run_once("shutdown_script", shutdown);
+            }
             info!("Stopped");
             Ok(exit::OK)
         })
@@ -240,7 +249,18 @@ fn start(
         Backend::Uring | Backend::Auto => "io_uring",
     };
     let sockets = Sockets::open(arguments)?;
-    let Configuration { links: names, routers, global } = configuration;
+    let mut configuration = configuration;
+    let mut track_names = TrackNames::default();
+    plan::adopt_trackers(&mut configuration, &mut track_names);
+    let mut programs = Programs::prepare(&configuration);
+    if let Some(startup) = &programs.startup {
+        run_once("startup_script", startup);
+    }
+    let Configuration { links: names, routers, global, trackers, link_delays, .. } = configuration;
+    let mut files = Files::new();
+    files.track(clock::now(), &trackers);
+    let mut delays = Delays::default();
+    delays.configure(link_delays.into_iter().map(|(link, down, up)| (link, Delay { down, up })));
     if routers.is_empty() {
         warn!("the configuration has no virtual router: there is nothing to do");
     }
@@ -275,6 +295,11 @@ fn start(
         limiter: Limiter::default(),
         pulse: Pulse::new(clock::now(), &global.process),
         reload: Reload::new(file, options, global),
+        shutdown: programs.shutdown.take(),
+        scripts: Scripts::new(clock::now(), &trackers, programs),
+        track_names,
+        files,
+        delays,
         link_up: vec![None; names.len()],
         joined: vec![Vec::new(); names.len()],
         names,
@@ -402,6 +427,14 @@ fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Fail
         None if arguments.json && arguments.dump_conf => eprintln!("{}", diagnostics.json()),
         None if arguments.json => say(&(diagnostics.json() + "\n")),
         None => eprint!("{}", diagnostics.rich(std::io::stderr().is_terminal())),
+    }
+    // Whether scripts are safe is the host's to tell, not the text's.
+    let programs = loaded.configuration.as_ref().map(Programs::prepare);
+    if let Some(programs) = programs.filter(|programs| programs.insecure) {
+        for problem in &programs.problems {
+            eprintln!("{problem}");
+        }
+        return Ok(exit::SCRIPT_SECURITY);
     }
     Ok(diagnostics.exit_code())
 }

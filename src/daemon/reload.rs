@@ -19,6 +19,8 @@ use std::thread;
 
 use log::{debug, error, info, warn};
 
+use super::delays::Delay;
+use super::programs::Programs;
 use super::run::Daemon;
 use super::{tokens, vmacs};
 use crate::base::{Instant, Span};
@@ -53,6 +55,8 @@ pub(super) struct Reload {
     back: Option<Sender<Configuration>>,
     /// Whether anything in the file was left out.
     flawed: bool,
+    /// Its commands, ready to run.
+    programs: Option<Programs>,
     outcome: ReloadRecord,
     moment: Moment,
 }
@@ -97,6 +101,7 @@ struct Read {
     errors: usize,
     /// Whether anything in the file was left out.
     flawed: bool,
+    programs: Option<Programs>,
 }
 
 impl Reload {
@@ -111,6 +116,7 @@ impl Reload {
             again: false,
             back: None,
             flawed: false,
+            programs: None,
             outcome: ReloadRecord::default(),
             moment: Moment::Good,
         }
@@ -221,6 +227,7 @@ impl Reload {
         }
         self.outcome.needs_restart = fixed.into_iter().map(str::to_owned).collect();
         self.flawed = read.flawed;
+        self.programs = read.programs;
         Stage::Read(configuration)
     }
 }
@@ -261,7 +268,11 @@ fn read(file: &Path, options: &config::Options) -> Read {
     Read {
         findings,
         errors: diagnostics.count(Severity::Error),
-        flawed: diagnostics.verdict() != Verdict::Fine,
+        // A script that isn't secure leaves nothing out.
+        flawed: diagnostics
+            .iter()
+            .any(|finding| !matches!(finding.code.verdict, Verdict::Fine | Verdict::Insecure)),
+        programs: loaded.configuration.as_ref().map(Programs::prepare),
         configuration: loaded.configuration,
     }
 }
@@ -306,6 +317,7 @@ impl Daemon {
             Stage::Over => self.end_reload(now, None),
             Stage::Read(mut configuration) => {
                 self.adopt_links(now, &mut configuration);
+                plan::adopt_trackers(&mut configuration, &mut self.track_names);
                 self.reload.stage = Stage::Adopted(configuration);
             }
             Stage::Adopted(configuration) => {
@@ -331,6 +343,14 @@ impl Daemon {
                 self.reload.stage = Stage::Preparing(configuration, plan, until);
             }
             Stage::Preparing(configuration, plan, _) => {
+                if let Some(programs) = self.reload.programs.take() {
+                    self.scripts.change(now, &configuration.trackers, programs);
+                    self.files.track(now, &configuration.trackers);
+                    let delays = configuration.link_delays.iter();
+                    let delays = delays.map(|&(link, down, up)| (link, Delay { down, up }));
+                    self.delays.configure(delays);
+                    self.run_scripts(now);
+                }
                 self.reload.stage = Stage::Applying(configuration, plan, 0);
             }
             Stage::Applying(configuration, plan, done) => {
@@ -392,6 +412,17 @@ impl Daemon {
     /// Tells what has come of it, and goes on with the next one if it has been asked for.
     fn end_reload(&mut self, now: Instant, configuration: Option<Configuration>) {
         self.reload.stage = Stage::Idle;
+        self.carry_out(now);
+        self.scripts.forget_former();
+        if configuration.is_some() {
+            for view in self.engine.views() {
+                let state = view.state.name();
+                self.scripts.repeat("INSTANCE", &view.params.name, state, view.priority);
+            }
+            for (_, group) in self.engine.groups() {
+                self.scripts.repeat("GROUP", group.name, group.state, 0);
+            }
+        }
         if let (Some(back), Some(configuration)) = (self.reload.back.take(), configuration) {
             // If the thread has gone, it is freed here.
             let _ = back.send(configuration);

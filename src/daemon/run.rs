@@ -7,12 +7,16 @@ use std::os::fd::{AsFd, AsRawFd};
 use log::{debug, error, info, warn};
 
 use super::clients::Clients;
+use super::delays::Delays;
+use super::files::Files;
 use super::frames::{Announced, Frames, Round};
 use super::gauges::Gauges;
 use super::journal::Journal;
+use super::programs::Prepared;
 use super::pulse::{Arrivals, Pulse, Wait};
 use super::refusals::{self, Limiter};
 use super::reload::Reload;
+use super::scripts::{News, Scripts};
 use super::sysctl::Sysctls;
 use super::{
     boot::{Sockets, VRRP_RECEIVE_BUFFER},
@@ -21,9 +25,10 @@ use super::{
 use crate::base::{
     IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
 };
+use crate::config::TrackNames;
 use crate::io::{Completion, Event, Io, Pool, clock, sockets};
 use crate::kernel::{Fact, Firewall, Host, Socket, Wish};
-use crate::vrrp::{Action, Engine};
+use crate::vrrp::{Action, Engine, Notice, State};
 use crate::wire::auth::PROTOCOL_AH;
 use crate::wire::ipv6::Ipv6Packet;
 use crate::wire::{Advert, Refusal, ipv4};
@@ -49,6 +54,8 @@ const REQUEST_RETRY: Span = Span::from_millis(20);
 const SYNC_RETRY: Span = Span::from_secs(1);
 /// How long the addresses may take to go at exit.
 const STOP_PATIENCE: Span = Span::from_secs(5);
+/// How long notifications of the stop may take.
+const LAST_NEWS_PATIENCE: Span = Span::from_secs(10);
 
 /// A running daemon.
 pub(super) struct Daemon {
@@ -62,6 +69,14 @@ pub(super) struct Daemon {
     pub limiter: Limiter,
     pub pulse: Pulse,
     pub reload: Reload,
+    pub scripts: Scripts,
+    pub files: Files,
+    /// Run after the end.
+    pub shutdown: Option<(Prepared, Span)>,
+    /// How long interfaces have to be down, or up, before anybody hears of it.
+    pub delays: Delays,
+    /// The numbers of what is tracked.
+    pub track_names: TrackNames,
     /// Whether virtual addresses stay on the host at exit (`--dont-release-vrrp`).
     pub keep_addresses: bool,
     /// Netlink requests are built here.
@@ -108,6 +123,7 @@ impl Daemon {
             let now = self.pulse.turn(&mut *self.io, wake_at, wait)?;
             let _ = self.receive(now);
             self.drain(now)?;
+            self.run_scripts(now);
             let due = self.engine.next_deadline() <= now;
             self.fire(now);
             self.advance_reload(now, due);
@@ -128,6 +144,7 @@ impl Daemon {
                 log_waits = true;
             }
         }
+        self.scripts.end();
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
         self.io.turn(Instant::ZERO)
     }
@@ -148,6 +165,9 @@ impl Daemon {
         if let Some(control) = &sockets.control {
             self.io.watch(tokens::CONTROL, control.as_fd())?;
         }
+        if let Some(files) = self.files.descriptor() {
+            self.io.watch(tokens::FILES, files)?;
+        }
         self.pump_requests(clock::now());
         Ok(())
     }
@@ -161,8 +181,15 @@ impl Daemon {
         let stop = self.stopping.map_or(Instant::NEVER, |since| since + STOP_PATIENCE);
         let start = self.starts_at();
         let work = self.engine.next_deadline().min(self.clients.wake_at());
-        let paced = self.frames.pacing.wake_at();
-        work.min(stop).min(start).min(self.retry_requests_at).min(reload).min(paced)
+        let news = match self.stopping {
+            // Whether a reader has read everything is told by nobody.
+            Some(_) if self.host.is_quiet() => clock::now() + REQUEST_RETRY,
+            _ => Instant::NEVER,
+        };
+        let work = work.min(self.scripts.wake_at()).min(news);
+        let work = work.min(self.files.wake_at()).min(self.delays.wake_at());
+        let work = work.min(self.frames.pacing.wake_at());
+        work.min(stop).min(start).min(self.retry_requests_at).min(reload)
     }
 
     /// Until when to rest, `at_latest` or earlier, and how.
@@ -293,10 +320,12 @@ impl Daemon {
                 }
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
+                (tokens::FILES, Event::Ready) => self.files.on_ready(),
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
-                (token, event) => match tokens::seat(token) {
-                    Some(seat) => self.clients.on_ready(seat),
-                    None => debug!("unexpected on {token:?}: {event:?}"),
+                (token, event) => match (tokens::seat(token), tokens::program(token)) {
+                    (Some(seat), _) => self.clients.on_ready(seat),
+                    (None, Some(slot)) => self.scripts.on_ready(slot),
+                    (None, None) => debug!("unexpected on {token:?}: {event:?}"),
                 },
             }
         }
@@ -333,9 +362,27 @@ impl Daemon {
         Ok(())
     }
 
+    /// Looks after other programs and files; what they tell of tracked things goes to the engine.
+    /// And what interfaces have been for long enough is believed.
+    pub(super) fn run_scripts(&mut self, now: Instant) {
+        self.scripts.turn(now, &mut *self.io);
+        self.files.turn(now);
+        while let Some((object, standing)) =
+            self.scripts.next_standing().or_else(|| self.files.next_standing())
+        {
+            self.engine.on_track(now, object, standing);
+        }
+        while let Some(change) = self.delays.next_due(now) {
+            self.on_link(now, &change);
+        }
+    }
+
     pub(super) fn on_fact(&mut self, now: Instant, fact: Fact) {
         match fact {
-            Fact::Link(change) => self.on_link(now, &change),
+            Fact::Link(change) => {
+                let change = self.delays.admit(now, change);
+                self.on_link(now, &change);
+            }
             Fact::Synchronised => {
                 let configured = self.engine.views().flat_map(|view| &view.params.addresses);
                 self.host.remove_leftovers(configured);
@@ -535,18 +582,53 @@ impl Daemon {
                     self.frames.announce(router, 1, Announced::Extra);
                 }
                 Action::Removed { router } => {
-                    let params = self.engine.view(router).params;
+                    let view = self.engine.view(router);
+                    let (params, priority) = (view.params, view.priority);
                     info!("VRRP_Instance({}) removed", params.name);
+                    let news = match self.scripts.tells_deleted(&params.name) {
+                        true => News::Deleted,
+                        false => News::Fault,
+                    };
+                    self.scripts.tell_router(router, &params.name, news, priority);
                     let link = params.link;
                     self.frames.forget(router, link);
                     self.limiter.forget(router);
                     self.join(link, self.frames.facts(link));
                 }
                 Action::Entered { router, from, to, cause } => {
-                    let name = &self.engine.view(router).params.name;
-                    words::entered(name, &self.names, (from, to), cause);
+                    let params = self.engine.view(router).params;
+                    words::entered(params, &self.names, (from, to), cause);
+                    if let Some(news) = News::of(to) {
+                        let priority = self.engine.view(router).priority;
+                        self.scripts.tell_router(router, &params.name, news, priority);
+                    }
+                }
+                Action::Reprioritised { router, from, to } => {
+                    let view = self.engine.view(router);
+                    let name = &view.params.name;
+                    let news = match view.state {
+                        State::Initialize { .. } => None,
+                        State::Backup(_) => Some(News::Priority { master: false }),
+                        State::Active(_) => Some(News::Priority { master: true }),
+                    };
+                    if let Some(news) = news {
+                        self.scripts.tell_router(router, name, news, to);
+                    }
+                    info!("VRRP_Instance({name}) Changing effective priority from {from} to {to}");
+                }
+                Action::GroupEntered { group, from: _, to } => {
+                    let name = self.engine.group(group).name;
+                    words::group_entered(name, to);
+                    if let Some(news) = News::of(to) {
+                        self.scripts.tell_group(group.0, name, news);
+                    }
                 }
                 Action::Notice { router, notice } => {
+                    if let Notice::Contested { .. } = notice {
+                        let view = self.engine.view(router);
+                        let (name, news) = (&view.params.name, News::MasterRxLowerPri);
+                        self.scripts.tell_router(router, name, news, view.priority);
+                    }
                     words::notice(now, &mut self.limiter, &self.engine, router, &notice);
                 }
                 Action::Stray { ifindex, source, refusal } => {
@@ -626,6 +708,7 @@ impl Daemon {
                     self.stopping = Some(now);
                     self.start_by = None;
                     self.engine.stop(now);
+                    self.tell_stop(now);
                 }
                 libc::SIGTERM | libc::SIGINT => {}
                 libc::SIGXCPU => warn!(
@@ -643,11 +726,30 @@ impl Daemon {
         }
     }
 
+    /// Everybody hears that everything stops, in whatever state it was.
+    fn tell_stop(&mut self, now: Instant) {
+        self.take_wishes(now);
+        self.scripts.stop(now);
+        for view in self.engine.views() {
+            self.scripts.tell_router(view.id, &view.params.name, News::Stop, view.priority);
+        }
+        for (id, group) in self.engine.groups() {
+            self.scripts.tell_group(id.0, group.name, News::Stop);
+        }
+    }
+
     fn has_stopped(&mut self) -> bool {
         let Some(since) = self.stopping else { return false };
         let gone = self.host.is_quiet() && self.let_macvlans_go();
-        if !gone && clock::now().since(since) < STOP_PATIENCE {
+        let waited = clock::now().since(since);
+        if !gone && waited < STOP_PATIENCE {
             return false;
+        }
+        if !self.scripts.is_quiet() {
+            if waited < LAST_NEWS_PATIENCE {
+                return false;
+            }
+            warn!("stopping although some notifications have not been delivered");
         }
         if !gone {
             warn!("stopping although some addresses or interfaces are still on the host");

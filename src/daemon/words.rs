@@ -6,7 +6,7 @@ use log::{debug, info, warn};
 use super::refusals::{self, Limiter};
 use crate::base::{Instant, LinkNames, RouterId};
 use crate::control::fault_words;
-use crate::vrrp::{AuthFailure, Cause, Engine, Notice, StateName};
+use crate::vrrp::{AuthFailure, Cause, Engine, Fault, Notice, RouterParams, StateName};
 use crate::wire::ChecksumForm;
 
 /// `1 virtual router`, `2 virtual routers`, `2 addresses`.
@@ -21,11 +21,12 @@ pub(super) fn count(number: usize, what: &str) -> String {
 
 /// A router has entered a state.
 pub(super) fn entered(
-    name: &str,
+    params: &RouterParams,
     names: &LinkNames,
     (from, to): (StateName, StateName),
     cause: Cause,
 ) {
+    let name = &params.name;
     match to {
         StateName::Master => {
             info!("VRRP_Instance({name}) Transition to MASTER STATE");
@@ -37,6 +38,9 @@ pub(super) fn entered(
             _ => info!("VRRP_Instance({name}) Entering BACKUP STATE"),
         },
         StateName::Fault => info!("VRRP_Instance({name}) Entering FAULT STATE"),
+        // A first result is awaited: nobody has seen it in another state.
+        StateName::Init
+            if matches!(cause, Cause::Fault(Fault::Awaited(_) | Fault::GroupAwaited)) => {}
         StateName::Init if matches!(cause, Cause::Fault(_)) => {
             info!("VRRP_Instance({name}) Entering INIT STATE");
         }
@@ -50,7 +54,10 @@ pub(super) fn entered(
     }
     match cause {
         Cause::Fault(fault) => {
-            info!("VRRP_Instance({name}) can not run: {}", fault_words(fault, names));
+            info!(
+                "VRRP_Instance({name}) can not run: {}",
+                fault_words(fault, names, &params.tracking)
+            );
         }
         Cause::Outranked { by, priority } => {
             info!("VRRP_Instance({name}) {by} is master with priority {priority}");
@@ -62,6 +69,9 @@ pub(super) fn entered(
             debug!("VRRP_Instance({name}) no advert arrived in time");
         }
         Cause::ActiveLeft => debug!("VRRP_Instance({name}) the master left, nobody else took over"),
+        Cause::Group => {
+            debug!("VRRP_Instance({name}) follows the others of its sync group");
+        }
         Cause::Unanswered { left } => {
             debug!("VRRP_Instance({name}) {left} left, and the master was not heard after that");
         }
@@ -69,6 +79,16 @@ pub(super) fn entered(
             info!("VRRP_Instance({name}) takes over from {active}, which has priority {priority}");
         }
         Cause::Startup | Cause::Shutdown | Cause::FaultEnded | Cause::ActiveTimeout => {}
+    }
+}
+
+/// A sync group has entered a state, and with it its members.
+pub(super) fn group_entered(name: &str, to: StateName) {
+    match to {
+        StateName::Master | StateName::Backup | StateName::Fault => {
+            info!("VRRP_Group({name}) Syncing instances to {} state", to.as_str());
+        }
+        StateName::Init => debug!("VRRP_Group({name}) stopping"),
     }
 }
 

@@ -6,16 +6,18 @@
 //! completions for kernels that have none. Nothing above this room can tell which one runs.
 //! [`open`] chooses.
 //!
-//! Beside it stand what the descriptors come from ([`sockets`], [`signals`]), the [`clock`], and
-//! what a [`process`] does to itself.
+//! Beside it stand what the descriptors come from ([`sockets`], [`signals`], [`spawn`]), the [`clock`],
+//! and what a [`process`] does to itself.
 
 pub mod clock;
 mod epoll;
+pub mod fifo;
 mod memory;
 mod message;
 pub mod process;
 pub mod signals;
 pub mod sockets;
+pub mod spawn;
 mod uring;
 
 use std::io;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::router::{Fault, StateName};
-use crate::base::{Centis, IfIndex, RouterId};
+use crate::base::{Centis, GroupId, IfIndex, RouterId};
 use crate::wire::{ChecksumForm, Refusal};
 
 /// A wish of one virtual router.
@@ -88,6 +88,24 @@ pub enum Action {
         /// Why.
         cause: Cause,
     },
+    /// Its effective priority is another.
+    Reprioritised {
+        /// Whose.
+        router: RouterId,
+        /// What it was.
+        from: u8,
+        /// What it is.
+        to: u8,
+    },
+    /// A sync group, and with it all its members, is in another state now.
+    GroupEntered {
+        /// Which.
+        group: GroupId,
+        /// Where it was.
+        from: StateName,
+        /// Where it is.
+        to: StateName,
+    },
     /// Something about it that an operator may want to read.
     Notice {
         /// Which.
@@ -144,6 +162,8 @@ pub enum Cause {
     },
     /// Someone took one of its addresses off the host.
     AddressLost,
+    /// Another member of its sync group moved.
+    Group,
 }
 
 /// What entitles a Backup to displace an Active (three of the events of RFC 8347).

@@ -6,19 +6,25 @@
 
 mod change;
 mod checks;
+mod together;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use self::together::TrackView;
 use super::action::{Action, Cause, Notice, Preemption};
 use super::counters::{RouterCounters, UnattributedCounters};
+use super::group::{Groups, Membership};
 use super::latency::{self, Latency, Overdue};
 use super::links::Links;
 use super::params::{self, Preempt, RouterParams};
-use super::router::{Active, Fault, NextGarp, Router, State, StateName};
+use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
 use super::rules::{self, Decision, Input, Rank};
+use super::tracking::Objects;
 use super::wheel::Wheel;
-use crate::base::{Family, IfIndex, Instant, LinkChange, LinkId, RouterId, Span, VirtualAddress};
+use crate::base::{
+    Family, IfIndex, Instant, LinkChange, LinkId, RouterId, Span, TrackId, VirtualAddress,
+};
 use crate::wire::{Advert, ChecksumForm, Version};
 use checks::Verdict;
 
@@ -58,6 +64,8 @@ pub struct Engine {
     /// The cold half of each router.
     details: Vec<Details>,
     links: Links,
+    objects: Objects,
+    groups: Groups,
     /// Active_Down_Timer and Adver_Timer: a router has one of them at a time.
     timers: Wheel,
     /// Second sets and refreshes of gratuitous ARPs.
@@ -78,8 +86,13 @@ pub struct Engine {
 #[derive(Debug)]
 struct Details {
     params: RouterParams,
-    /// Interfaces it depends on besides its own.
+    /// Interfaces that must be up besides its own.
     others: Box<[LinkId]>,
+    /// Interfaces that matter in another way.
+    watched: Box<[LinkId]>,
+    /// Scripts, files and processes that matter.
+    objects: Box<[TrackId]>,
+    membership: Option<Membership>,
     /// The addresses it advertises, as adverts list them.
     advertised: Box<[u8]>,
     counters: RouterCounters,
@@ -143,6 +156,8 @@ impl Engine {
             routers: routers.iter().map(Router::new).collect(),
             details: Vec::with_capacity(count),
             links: Links::new(links),
+            objects: Objects::default(),
+            groups: Groups::default(),
             timers: Wheel::new(count),
             garps: Wheel::new(count),
             extras: Wheel::new(count),
@@ -158,6 +173,7 @@ impl Engine {
             let id = RouterId(index as u32);
             engine.details.push(Details::new(params));
             engine.connect(id);
+            engine.join_group(id);
         }
         engine
     }
@@ -167,23 +183,29 @@ impl Engine {
         let details = &self.details[id.index()];
         self.links.carry(&details.params, id);
         self.links.depend(details.params.link, id);
-        for &link in &details.others {
+        for &link in details.others.iter().chain(&details.watched) {
             self.links.depend(link, id);
+        }
+        for &object in &details.objects {
+            self.objects.depend(object, id);
         }
     }
 
     /// Starts every router that can run; the others go to FAULT.
     pub fn start(&mut self, now: Instant) {
         self.started = true;
+        self.count_faults();
         for index in 0..self.routers.len() {
             let id = RouterId(index as u32);
             if !self.details[index].removed {
                 self.start_one(now, id);
             }
         }
+        self.tell_groups();
     }
 
     fn start_one(&mut self, now: Instant, id: RouterId) {
+        self.reprioritise(now, id);
         match self.fault(id) {
             None => self.step(now, id, Input::Startup { owner: self.owner(id) }, Cause::Startup),
             Some(fault) => {
@@ -198,6 +220,7 @@ impl Engine {
         for index in 0..self.routers.len() {
             self.step(now, RouterId(index as u32), Input::Shutdown, Cause::Shutdown);
         }
+        self.stop_groups();
     }
 
     /// An interface has changed.
@@ -228,9 +251,24 @@ impl Engine {
         }
     }
 
-    /// Whether a router can run may be otherwise than before.
+    /// Whether a router can run, and its priority, may be otherwise than before.
     fn reconsider(&mut self, now: Instant, id: RouterId) {
-        let fault = self.fault(id);
+        let (own, priority) = self.judge(id);
+        self.set_priority(now, id, priority);
+        match &self.details[id.index()].membership {
+            None => self.apply_fault(now, id, own),
+            Some(membership) => {
+                let group = membership.group;
+                if self.note_own_fault(id, own) {
+                    self.spread(now, group);
+                } else {
+                    self.apply_fault(now, id, self.fault(id));
+                }
+            }
+        }
+    }
+
+    fn apply_fault(&mut self, now: Instant, id: RouterId, fault: Option<Fault>) {
         match (self.routers[id.index()].state, fault) {
             (State::Initialize { fault: Some(_) }, None) => {
                 if self.details[id.index()].params.transport.unicast.is_some() {
@@ -239,14 +277,15 @@ impl Engine {
                 let input = Input::Startup { owner: self.owner(id) };
                 self.step(now, id, input, Cause::FaultEnded);
             }
-            (before @ State::Initialize { .. }, fault) => {
-                let state = State::Initialize { fault };
-                if let Some(fault) = fault.filter(|_| state.name() != before.name()) {
-                    return self.enter(now, id, state, Cause::Fault(fault));
+            (state @ State::Initialize { .. }, fault) => {
+                let new = State::Initialize { fault };
+                let cause = fault.map(Cause::Fault);
+                if let (Some(cause), true) = (cause, state.name() != new.name()) {
+                    return self.enter(now, id, new, cause);
                 }
-                self.routers[id.index()].state = state;
-                if let Some(fault) = fault {
-                    self.details[id.index()].cause = Cause::Fault(fault);
+                self.routers[id.index()].state = new;
+                if let Some(cause) = cause {
+                    self.details[id.index()].cause = cause;
                 }
             }
             (State::Backup(_) | State::Active(_), Some(fault)) => {
@@ -479,8 +518,12 @@ impl Engine {
 
     /// Gives `id` an input that is no advert, and carries out what the rules say.
     fn step(&mut self, now: Instant, id: RouterId, input: Input, cause: Cause) {
+        let decision = rules::decide(self.routers[id.index()].state.phase(), input);
+        if decision == Decision::TakeOver && self.waits_for_group(now, id, cause) {
+            return;
+        }
         let router = &self.routers[id.index()];
-        match rules::decide(router.state.phase(), input) {
+        match decision {
             Decision::Ignore => {}
             Decision::StartBackup => {
                 let backup = router.fresh_backup();
@@ -502,6 +545,7 @@ impl Engine {
             Decision::StepBack => {
                 self.advertise(now, id, 0);
                 self.step_back(now, id, cause);
+                self.group_steps_back(now, id);
             }
             Decision::Advertise => self.advertise_on_schedule(now, id),
             // Only adverts lead to these, and `heard` deals with them.
@@ -546,6 +590,7 @@ impl Engine {
                 let cause = Cause::Outranked { by: source, priority };
                 self.enter(now, id, State::Backup(backup), cause);
                 self.follow(now, id, advert);
+                self.group_steps_back(now, id);
             }
             Decision::StartBackup
             | Decision::TakeOver
@@ -576,6 +621,7 @@ impl Engine {
         let before = backup.active.map(|(address, _)| address);
         backup.active = Some((advert.source, advert.priority));
         (backup.left, backup.outwaited) = (None, None);
+        let waited = std::mem::take(&mut backup.waiting);
         let last_advert = router.last_advert.replace(now);
         self.timers.set(id.index(), now + backup.down_interval);
         if let (true, Some(last)) = (before == Some(advert.source), last_advert) {
@@ -585,6 +631,9 @@ impl Engine {
                 let missed = latency::missed(delay, promised.span());
                 self.details[id.index()].counters.advertisement_missed += missed;
             }
+        }
+        if waited {
+            self.stop_waiting(id);
         }
         if before != Some(advert.source) {
             self.notice(id, Notice::NewActive { active: advert.source, before });
@@ -603,7 +652,9 @@ impl Engine {
         backup.left = Some(source);
         backup.outwaited = backup.outwaited.filter(|(rival, _)| *rival != source);
         let skew = params::skew_time(router.version, router.priority, backup.active_interval);
-        self.timers.set(id.index(), now + skew);
+        if !backup.waiting {
+            self.timers.set(id.index(), now + skew);
+        }
         self.notice(id, Notice::ActiveLeaves { active: source });
     }
 
@@ -632,8 +683,11 @@ impl Engine {
 
     /// Changes the state, with what that means for the addresses, and says so.
     fn enter(&mut self, now: Instant, id: RouterId, state: State, cause: Cause) {
-        let from = std::mem::replace(&mut self.routers[id.index()].state, state).name();
-        let to = state.name();
+        let old = std::mem::replace(&mut self.routers[id.index()].state, state);
+        if let State::Backup(Backup { waiting: true, .. }) = old {
+            self.stop_waiting(id);
+        }
+        let (from, to) = (old.name(), state.name());
         let details = &mut self.details[id.index()];
         (details.heard.speaks_v3, details.heard.without_v2) = (None, None);
         details.since = now;
@@ -751,11 +805,6 @@ impl Engine {
         self.details[id.index()].params.is_owner()
     }
 
-    fn fault(&self, id: RouterId) -> Option<Fault> {
-        let details = &self.details[id.index()];
-        self.links.fault(&details.params, &details.others)
-    }
-
     /// The address that a router's adverts come from.
     #[inline]
     fn own_address(&self, router: &Router) -> Option<IpAddr> {
@@ -795,6 +844,18 @@ impl Details {
                 others.push(link);
             }
         }
+        let mut watched: Vec<LinkId> = Vec::new();
+        for link in params.tracking.links() {
+            if link != params.link && !others.contains(&link) && !watched.contains(&link) {
+                watched.push(link);
+            }
+        }
+        let mut objects: Vec<TrackId> = Vec::new();
+        for object in params.tracking.objects() {
+            if !objects.contains(&object) {
+                objects.push(object);
+            }
+        }
         let mut advertised = Vec::new();
         for address in &params.addresses {
             match (params.transport.family, address.ip) {
@@ -805,6 +866,9 @@ impl Details {
         }
         Details {
             others: others.into(),
+            watched: watched.into(),
+            objects: objects.into(),
+            membership: None,
             advertised: advertised.into(),
             counters: RouterCounters::default(),
             heard: checks::Heard::default(),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::params::{RouterParams, Unicast};
 use super::router::Fault;
+use super::tracking::Standing;
 use crate::base::{Family, IfIndex, LinkChange, LinkFacts, LinkId, LinkLocal, RouterId, Vrid};
 
 /// All interfaces that the configuration names.
@@ -144,6 +145,14 @@ impl Links {
         }
     }
 
+    /// How an interface that is tracked is.
+    pub(super) fn standing(&self, link: LinkId) -> Standing {
+        match self.links[link.index()].facts {
+            Some(facts) if facts.up => Standing::Good,
+            _ => Standing::Bad,
+        }
+    }
+
     /// Whether the router of `params` can send adverts.
     pub(super) fn can_send(&self, params: &RouterParams) -> bool {
         let framed = params.transport.unicast.is_none();
@@ -155,6 +164,7 @@ impl Links {
     /// running: the first cause in that order.
     pub(super) fn fault(&self, params: &RouterParams, others: &[LinkId]) -> Option<Fault> {
         let own = params.link;
+        let own_must_be_up = !params.tracking.ignore_own_link;
         let transport = &params.transport;
         if matches!(&transport.unicast, Some(Unicast { peers, .. }) if peers.is_empty()) {
             return Some(Fault::NoPeers);
@@ -162,6 +172,7 @@ impl Links {
         for &link in std::iter::once(&own).chain(others) {
             match self.links[link.index()].facts {
                 None => return Some(Fault::LinkAbsent(link)),
+                Some(_) if link == own && !own_must_be_up => {}
                 Some(facts) if !facts.up => return Some(Fault::LinkDown(link)),
                 Some(_) => {}
             }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::conduct::Conduct;
+use super::tracking::Tracking;
 use crate::base::{Centis, Family, LinkId, Mac, Macvlan, Span, VirtualAddress, Vrid};
 use crate::wire::vrrp::standard_group;
 use crate::wire::{ChecksumForm, Version};
@@ -31,6 +32,8 @@ pub struct RouterParams {
     pub preempt: Preempt,
     /// Interfaces that must be up besides its own (`track_interface` without weight).
     pub tracked_links: Box<[LinkId]>,
+    /// What else it depends on, and its sync group.
+    pub tracking: Tracking,
     /// The addresses it carries, in the order in which adverts list them.
     pub addresses: Box<[VirtualAddress]>,
     /// How it announces its addresses.

@@ -37,6 +37,8 @@ pub struct Backup {
     pub left: Option<IpAddr>,
     /// The Active of lower rank whose adverts are discarded, with the priority of the last one.
     pub outwaited: Option<(IpAddr, u8)>,
+    /// Whether it could be Active, and waits for the others of its sync group.
+    pub waiting: bool,
 }
 
 /// What an Active knows.
@@ -86,12 +88,21 @@ pub enum Fault {
     NoPeers,
     /// Its own interface is not Ethernet, so adverts can't be framed for it.
     NotEthernet(LinkId),
+    /// Something that it tracks, by its place in `Tracking::tracks`, is not as it must be.
+    Tracked(u16),
+    /// Nothing is known yet of something that it tracks.
+    Awaited(u16),
+    /// Another member of its sync group can't run.
+    Group,
+    /// Another member of its sync group waits for the first result of something that it tracks.
+    GroupAwaited,
 }
 
 /// A state's name, as logs, JSON and notifications have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StateName {
-    /// Initialize without a fault, or waiting for nothing but duplicate address detection.
+    /// Initialize without a fault, or as long as it is not known whether there is one: a first result
+    /// of something tracked is awaited, or duplicate address detection.
     Init,
     /// Backup.
     Backup,
@@ -135,7 +146,9 @@ impl State {
     /// The state as people see it.
     pub const fn name(&self) -> StateName {
         match self {
-            State::Initialize { fault: None | Some(Fault::Tentative(_)) } => StateName::Init,
+            State::Initialize {
+                fault: None | Some(Fault::Tentative(_) | Fault::Awaited(_) | Fault::GroupAwaited),
+            } => StateName::Init,
             State::Initialize { fault: Some(_) } => StateName::Fault,
             State::Backup(_) => StateName::Backup,
             State::Active(_) => StateName::Master,
@@ -193,6 +206,7 @@ impl Router {
             preempt_since: None,
             left: None,
             outwaited: None,
+            waiting: false,
         }
     }
 

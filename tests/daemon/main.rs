@@ -31,6 +31,7 @@ mod ipv6;
 mod lifecycle;
 mod links;
 mod logs;
+mod scripts;
 mod stalls;
 mod steady;
 mod unicast;

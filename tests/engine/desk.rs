@@ -153,6 +153,7 @@ pub fn params() -> RouterParams {
         interval: Centis::DEFAULT,
         preempt: Preempt::After(Span::ZERO),
         tracked_links: Box::default(),
+        tracking: viprd::vrrp::Tracking::default(),
         addresses: Box::new([VirtualAddress {
             ip: VIRTUAL,
             prefix_len: 24,

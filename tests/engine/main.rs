@@ -9,6 +9,7 @@ mod desk;
 mod families;
 mod faults;
 mod garps;
+mod groups;
 mod latency;
 mod packets;
 mod seed;

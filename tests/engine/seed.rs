@@ -28,6 +28,7 @@ impl Lan {
             version: Version::V2,
             priority: 101,
             tracked_links: Box::new([SERVICE]),
+            tracking: viprd::vrrp::Tracking::default(),
             garp: GarpParams::default(),
             ..params()
         };

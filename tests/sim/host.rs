@@ -414,6 +414,8 @@ impl Host {
                 | Action::ChangeAddresses { .. }
                 | Action::AnnounceFresh { .. }
                 | Action::AnnounceExtra { .. }
+                | Action::Reprioritised { .. }
+                | Action::GroupEntered { .. }
                 | Action::AnnounceSource { .. }
                 | Action::Removed { .. } => {
                     ensure!(false, "model", "{action:?} though nothing was configured anew");
@@ -619,6 +621,7 @@ fn params(plan: &Plan, router: &RouterPlan, host: usize, n: usize) -> RouterPara
         interval: me.interval,
         preempt: me.preempt,
         tracked_links: Box::default(),
+        tracking: viprd::vrrp::Tracking::default(),
         addresses: virtual_addresses(router).map(address).collect(),
         garp: GarpParams {
             delay: Span::from_nanos(plan.unit),

@@ -42,6 +42,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Status(Status),
     Show(Show),
+    Explain(Explain),
     Stats(Stats),
     Latency(Latency),
     Version(Version),
@@ -62,6 +63,15 @@ pub(crate) struct Status {
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "show")]
 pub(crate) struct Show {
+    /// the virtual router
+    #[argh(positional, arg_name = "name")]
+    pub(crate) name: String,
+}
+
+/// explain why a virtual router is what it is
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "explain")]
+pub(crate) struct Explain {
     /// the virtual router
     #[argh(positional, arg_name = "name")]
     pub(crate) name: String,
@@ -125,6 +135,7 @@ impl Command {
         Some(match self {
             Command::Status(status) => Request::Status { name: status.name.clone() },
             Command::Show(show) => Request::Show { name: show.name.clone() },
+            Command::Explain(explain) => Request::Explain { name: explain.name.clone() },
             Command::Stats(stats) => Request::Stats { name: stats.name.clone() },
             Command::Latency(Latency {}) => Request::Latency {},
             Command::Version(Version {}) => Request::Version {},

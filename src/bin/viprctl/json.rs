@@ -88,6 +88,7 @@ fn bare(out: &mut impl Write, record: &Record, indent: &str) -> Result<(), Failu
     match record {
         Record::Status(status) => pretty(out, status, indent),
         Record::Show(show) => pretty(out, show, indent),
+        Record::Explain(explain) => pretty(out, explain, indent),
         Record::Stats(stats) => pretty(out, stats, indent),
         Record::Daemon(daemon) => pretty(out, daemon, indent),
         Record::Latency(latency) => pretty(out, latency, indent),

@@ -76,6 +76,7 @@ fn ask(args: &Args, request: &Request, out: &mut impl Write) -> Result<(), Failu
         (_, true) => json::one(out, answer),
         (Command::Status(_), false) => text::status(out, answer, colours()),
         (Command::Show(_), false) => text::show(out, answer),
+        (Command::Explain(_), false) => text::explain(out, answer),
         (Command::Stats(stats), false) => text::stats(out, answer, stats.name.is_some()),
         (Command::Latency(_), false) => text::latency(out, answer),
         (Command::Version(_), false) => text::version(out, answer),

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use viprd::control::{
-    AddressRecord, DaemonRecord, LatencyRecord, Record, ShowRecord, StateWord, StatsRecord,
-    StatusRecord,
+    AddressRecord, DaemonRecord, ExplainRecord, GroupRecord, LatencyRecord, Record, ShowRecord,
+    StateWord, StatsRecord, StatusRecord, TrackRecord,
 };
 
 use crate::connection::{Answer, Failure};
@@ -57,6 +57,15 @@ pub(crate) fn show(out: &mut impl Write, answer: Answer<'_>) -> Result<(), Failu
         shown = true;
     }
     if shown { Ok(()) } else { Err(Failure::unexpected()) }
+}
+
+/// Why one virtual router is what it is.
+pub(crate) fn explain(out: &mut impl Write, answer: Answer<'_>) -> Result<(), Failure> {
+    for record in answer {
+        let Record::Explain(router) = record? else { return Err(Failure::unexpected()) };
+        write_explain(out, &router)?;
+    }
+    Ok(())
 }
 
 /// What has been counted: every counter of one virtual router, or a table of all.
@@ -269,6 +278,44 @@ fn write_show(out: &mut impl Write, router: &ShowRecord) -> Result<(), Failure> 
     line("  to a rival", set(garp.lower_priority_repeat, garp.lower_priority_delay_seconds))?;
     writeln!(out, "  Counters")?;
     write_counters(out, router.counters.iter())?;
+    Ok(())
+}
+
+fn write_explain(out: &mut impl Write, router: &ExplainRecord) -> Result<(), Failure> {
+    let mut state = format!("{} is {}", router.name, router.state);
+    if let Some(fault) = &router.fault {
+        state += &format!(": {fault}");
+    }
+    writeln!(out, "{}", clean(&state))?;
+    writeln!(out, "\nPriority")?;
+    writeln!(out, "  {:>5}  configured", router.base_priority)?;
+    for track in &router.tracks {
+        let TrackRecord { kind, name, state, weight, reverse, moves, fault } = track;
+        let moves = match (weight, fault) {
+            (_, true) => "FAULT".to_owned(),
+            (0, false) => "must".to_owned(),
+            _ => format!("{moves:+}"),
+        };
+        let reverse = if *reverse { ", reversed" } else { "" };
+        let weight = if *weight == 0 { String::new() } else { format!(", weight {weight}") };
+        let words = clean(&format!("{kind} {name}: {state}{weight}{reverse}"));
+        writeln!(out, "  {moves:>5}  {words}")?;
+    }
+    writeln!(out, "  {:>5}  effective", router.effective_priority)?;
+    if let Some(group) = &router.group {
+        let GroupRecord { name, state, members, ready, faulty, faulty_names } = group;
+        writeln!(out, "\nSync group {}", clean(name))?;
+        writeln!(out, "  {state}, {members} members, {ready} ready, {faulty} in fault")?;
+        if !faulty_names.is_empty() {
+            writeln!(out, "  In fault: {}", clean(&faulty_names.join(", ")))?;
+        }
+    }
+    if !router.to_become_master.is_empty() {
+        writeln!(out, "\nTo become master")?;
+        for needed in &router.to_become_master {
+            writeln!(out, "  {}", clean(needed))?;
+        }
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::config::diagnostic::{Diagnostic, codes};
 use crate::config::facts::Facts;
 use crate::config::keywords::group::{sync, track};
 use crate::config::keywords::route::{routes, rules};
-use crate::config::keywords::tracking::{bfd, file, process, script};
+use crate::config::keywords::tracking::{bfd, file, process, script, set};
 use crate::config::keywords::{Key, Shape, address, global, instance, root, tracking};
 use crate::config::model::{Section, Value};
 use crate::config::source::TextSpan;
@@ -25,7 +25,7 @@ struct Tracked {
     weight: Key,
 }
 
-const TRACKED: [Tracked; 4] = [
+const TRACKED: [Tracked; 5] = [
     Tracked {
         defined_by: root::VRRP_SCRIPT,
         needs: script::SCRIPT,
@@ -49,6 +49,12 @@ const TRACKED: [Tracked; 4] = [
         needs: bfd::NEIGHBOR_IP,
         used_by: [instance::TRACK_BFD, sync::TRACK_BFD],
         weight: tracking::bfd_use::WEIGHT,
+    },
+    Tracked {
+        defined_by: root::VIPRD_TRACK_SET,
+        needs: set::REQUIRE,
+        used_by: [instance::VIPRD_TRACK_SET, sync::VIPRD_TRACK_SET],
+        weight: tracking::set_use::WEIGHT,
     },
 ];
 
@@ -84,6 +90,17 @@ impl Check<'_> {
                     let meant =
                         self.undefined(name, entry.subject_span(), what, defined.keys().copied());
                     used.extend(meant);
+                }
+            }
+        }
+        if kind.defined_by == root::VRRP_SCRIPT {
+            for member in model.blocks(root::VIPRD_TRACK_SET).flat_map(|it| it.words(set::SCRIPTS))
+            {
+                if defined.contains_key(&*member.text) {
+                    used.insert(&member.text);
+                } else {
+                    let known = defined.keys().copied();
+                    used.extend(self.undefined(&member.text, member.span, what, known));
                 }
             }
         }

@@ -366,6 +366,7 @@ impl Check<'_> {
             (instance::TRACK_FILE, tracking::file_use::WEIGHT),
             (instance::TRACK_PROCESS, tracking::process_use::WEIGHT),
             (instance::TRACK_BFD, tracking::bfd_use::WEIGHT),
+            (instance::VIPRD_TRACK_SET, tracking::set_use::WEIGHT),
         ] {
             let mut seen = HashSet::new();
             for entry in section.lines(key) {

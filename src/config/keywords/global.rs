@@ -43,38 +43,38 @@ keywords! {
     RS_INIT_NOTIFIES "rs_init_notifies": FLAG, "", OutOfScope,
         "Tells of real servers when they start.";
     // Scripts.
-    ENABLE_SCRIPT_SECURITY "enable_script_security": FLAG, "", NotYet,
+    ENABLE_SCRIPT_SECURITY "enable_script_security": FLAG, "", Works,
         "Refuses to run scripts as root that somebody else could change.";
     SCRIPT_USER "script_user": Shape::Args(&[arg(Kind::Word, "USER"), maybe(Kind::Word, "GROUP")]),
-        "keepalived_script if it exists, else root", NotYet,
+        "keepalived_script if it exists, else root", Works,
         "Who runs scripts that don't say otherwise.";
     USE_SYMLINK_PATHS "use_symlink_paths": FLAG, "", NotYet,
         "Keeps symbolic links in the paths of scripts.";
-    SET_SUPPLEMENTARY_GROUPS "set_supplementary_groups": FLAG, "", NotYet,
+    SET_SUPPLEMENTARY_GROUPS "set_supplementary_groups": FLAG, "", Works,
         "Gives scripts all groups of their user.";
-    STARTUP_SCRIPT "startup_script": Shape::Command, "", NotYet,
+    STARTUP_SCRIPT "startup_script": Shape::Command, "", Works,
         "Run once before the daemon begins its work.";
-    STARTUP_SCRIPT_TIMEOUT "startup_script_timeout": Shape::Args(&[arg(Kind::Int(1, 1000, "seconds"), "SECONDS")]), "10", NotYet,
+    STARTUP_SCRIPT_TIMEOUT "startup_script_timeout": Shape::Args(&[arg(Kind::Int(1, 1000, "seconds"), "SECONDS")]), "10", Works,
         "How long startup_script may take.";
-    SHUTDOWN_SCRIPT "shutdown_script": Shape::Command, "", NotYet,
+    SHUTDOWN_SCRIPT "shutdown_script": Shape::Command, "", Works,
         "Run once after the daemon has stopped its work.";
-    SHUTDOWN_SCRIPT_TIMEOUT "shutdown_script_timeout": Shape::Args(&[arg(Kind::Int(1, 1000, "seconds"), "SECONDS")]), "10", NotYet,
+    SHUTDOWN_SCRIPT_TIMEOUT "shutdown_script_timeout": Shape::Args(&[arg(Kind::Int(1, 1000, "seconds"), "SECONDS")]), "10", Works,
         "How long shutdown_script may take.";
-    NOTIFY_FIFO "notify_fifo": FIFO, "", NotYet,
+    NOTIFY_FIFO "notify_fifo": FIFO, "", Works,
         "A named pipe that gets a line for every change of state.";
-    NOTIFY_FIFO_SCRIPT "notify_fifo_script": Shape::Command, "", NotYet,
+    NOTIFY_FIFO_SCRIPT "notify_fifo_script": Shape::Command, "", Works,
         "A command that reads notify_fifo; the path is added as its last argument.";
-    VRRP_NOTIFY_FIFO "vrrp_notify_fifo": FIFO, "", NotYet,
+    VRRP_NOTIFY_FIFO "vrrp_notify_fifo": FIFO, "", Works,
         "As notify_fifo, for VRRP only.";
-    VRRP_NOTIFY_FIFO_SCRIPT "vrrp_notify_fifo_script": Shape::Command, "", NotYet,
+    VRRP_NOTIFY_FIFO_SCRIPT "vrrp_notify_fifo_script": Shape::Command, "", Works,
         "A command that reads vrrp_notify_fifo; the path is added as its last argument.";
     LVS_NOTIFY_FIFO "lvs_notify_fifo": Shape::Anything, "", OutOfScope,
         "As notify_fifo, for IPVS.";
     LVS_NOTIFY_FIFO_SCRIPT "lvs_notify_fifo_script": Shape::Anything, "", OutOfScope,
         "A command that reads lvs_notify_fifo.";
-    FIFO_WRITE_VRRP_STATES_ON_RELOAD "fifo_write_vrrp_states_on_reload": FLAG, "", NotYet,
+    FIFO_WRITE_VRRP_STATES_ON_RELOAD "fifo_write_vrrp_states_on_reload": FLAG, "", Works,
         "Writes all states to the named pipes after a reload.";
-    VRRP_NOTIFY_PRIORITY_CHANGES "vrrp_notify_priority_changes": SWITCH, "off", NotYet,
+    VRRP_NOTIFY_PRIORITY_CHANGES "vrrp_notify_priority_changes": SWITCH, "off", Works,
         "Also tells the named pipes of changed priorities.";
     // Interfaces and addresses.
     DYNAMIC_INTERFACES "dynamic_interfaces": Shape::Args(&[maybe(Kind::Choice(&["allow_if_changes"]), "allow_if_changes")]), "",

@@ -10,35 +10,37 @@ pub mod sync {
     use super::*;
     keywords! {
         TABLE of SyncGroup;
-        GROUP "group": MEMBERS, "", NotYet,
+        GROUP "group": MEMBERS, "", Works,
             "The virtual routers of the group.";
-        TRACK_INTERFACE "track_interface": Shape::Lines(Place::TrackInterface), "", NotYet,
+        TRACK_INTERFACE "track_interface": Shape::Lines(Place::TrackInterface), "", Works,
             "Interfaces that must be up, or that change the priority of all members.";
-        TRACK_SCRIPT "track_script": Shape::Lines(Place::TrackScript), "", NotYet,
+        TRACK_SCRIPT "track_script": Shape::Lines(Place::TrackScript), "", Works,
             "Scripts that must succeed, or that change the priority of all members.";
-        TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", NotYet,
+        TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", Works,
             "Files whose number changes the priority of all members.";
         TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", NotYet,
             "Programs that must run, or that change the priority of all members.";
         TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
             "BFD sessions that must be up, or that change the priority of all members.";
-        NOTIFY_MASTER "notify_master": Shape::Command, "", NotYet,
+        VIPRD_TRACK_SET "viprd_track_set": Shape::Lines(Place::TrackSetUse), "", Works,
+            "Sets of interfaces and scripts that must be good, or that change the priority of all members.";
+        NOTIFY_MASTER "notify_master": Shape::Command, "", Works,
             "Run when the group becomes master.";
-        NOTIFY_BACKUP "notify_backup": Shape::Command, "", NotYet,
+        NOTIFY_BACKUP "notify_backup": Shape::Command, "", Works,
             "Run when the group becomes backup.";
-        NOTIFY_FAULT "notify_fault": Shape::Command, "", NotYet,
+        NOTIFY_FAULT "notify_fault": Shape::Command, "", Works,
             "Run when the group enters FAULT.";
-        NOTIFY_STOP "notify_stop": Shape::Command, "", NotYet,
+        NOTIFY_STOP "notify_stop": Shape::Command, "", Works,
             "Run when the group stops.";
         NOTIFY_DELETED "notify_deleted": Shape::OptionalCommand, "", NotYet,
             "Run when a reload removes the group.";
-        NOTIFY "notify": Shape::Command, "", NotYet,
+        NOTIFY "notify": Shape::Command, "", Works,
             "Run at every change, with GROUP, its name, the state and 0 as further arguments.";
-        NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", NotYet,
+        NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", Works,
             "Also tells the named pipes of changed priorities.";
         SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", NotYet,
             "Sends mail at every change of state.";
-        SYNC_GROUP_TRACKING_WEIGHT "sync_group_tracking_weight": FLAG, "", NotYet,
+        SYNC_GROUP_TRACKING_WEIGHT "sync_group_tracking_weight": FLAG, "", Works,
             "Members may have tracking weights of their own.";
         GLOBAL_TRACKING "global_tracking": FLAG, "", Moot("what a group tracks always holds for all its members"),
             "What members track holds for all of them.";

@@ -79,18 +79,20 @@ keywords! {
     VRF "vrf": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "", NotYet,
         "The VRF that it works in, if it has no interface.";
     // What it depends on.
-    DONT_TRACK_PRIMARY "dont_track_primary": FLAG, "", NotYet,
+    DONT_TRACK_PRIMARY "dont_track_primary": FLAG, "", Works,
         "Its own interface may be down.";
     TRACK_INTERFACE "track_interface": Shape::Lines(Place::TrackInterface), "", Works,
         "Interfaces that must be up, or that change its priority.";
-    TRACK_SCRIPT "track_script": Shape::Lines(Place::TrackScript), "", NotYet,
+    TRACK_SCRIPT "track_script": Shape::Lines(Place::TrackScript), "", Works,
         "Scripts that must succeed, or that change its priority.";
-    TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", NotYet,
+    TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", Works,
         "Files whose number changes its priority.";
     TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", NotYet,
         "Programs that must run, or that change its priority.";
     TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
         "BFD sessions that must be up, or that change its priority.";
+    VIPRD_TRACK_SET "viprd_track_set": Shape::Lines(Place::TrackSetUse), "", Works,
+        "Sets of interfaces and scripts that must be good, or that change its priority.";
     // How it decides.
     NOPREEMPT "nopreempt": FLAG, "", Works,
         "It never displaces a master of lower priority.";
@@ -141,23 +143,23 @@ keywords! {
         Moot("it stands in global_defs as vrrp_garp_interval, or in garp_group"),
         "What VyOS writes here although keepalived takes no notice of it.";
     // Whom it tells.
-    NOTIFY_MASTER "notify_master": Shape::Command, "", NotYet,
+    NOTIFY_MASTER "notify_master": Shape::Command, "", Works,
         "Run when it becomes master.";
-    NOTIFY_BACKUP "notify_backup": Shape::Command, "", NotYet,
+    NOTIFY_BACKUP "notify_backup": Shape::Command, "", Works,
         "Run when it becomes backup.";
     NOTIFY_PRIMARY "notify_primary": Shape::Command, "", Moot("keepalived knows it as notify_master only"),
         "What CloudStack writes although keepalived takes no notice of it.";
-    NOTIFY_FAULT "notify_fault": Shape::Command, "", NotYet,
+    NOTIFY_FAULT "notify_fault": Shape::Command, "", Works,
         "Run when it enters FAULT.";
-    NOTIFY_STOP "notify_stop": Shape::Command, "", NotYet,
+    NOTIFY_STOP "notify_stop": Shape::Command, "", Works,
         "Run when it stops.";
-    NOTIFY_DELETED "notify_deleted": Shape::OptionalCommand, "", NotYet,
+    NOTIFY_DELETED "notify_deleted": Shape::OptionalCommand, "", Works,
         "Run when a reload removes it; even without a command, others are then told DELETED instead of FAULT.";
-    NOTIFY "notify": Shape::Command, "", NotYet,
+    NOTIFY "notify": Shape::Command, "", Works,
         "Run at every change, with INSTANCE, its name, the state and its priority as further arguments.";
-    NOTIFY_MASTER_RX_LOWER_PRI "notify_master_rx_lower_pri": Shape::Command, "", NotYet,
+    NOTIFY_MASTER_RX_LOWER_PRI "notify_master_rx_lower_pri": Shape::Command, "", Works,
         "Run when it hears an advert of lower priority as master.";
-    NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", NotYet,
+    NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", Works,
         "Also tells the named pipes of changed priorities.";
     SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", NotYet,
         "Sends mail at every change of state.";

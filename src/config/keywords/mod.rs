@@ -48,6 +48,8 @@ pub enum Place {
     TrackProcessUse,
     /// A line of `track_bfd`.
     TrackBfd,
+    /// A line of `viprd_track_set` inside a virtual router or a group.
+    TrackSetUse,
     /// `vrrp_sync_group`.
     SyncGroup,
     /// `vrrp_script`.
@@ -58,6 +60,8 @@ pub enum Place {
     TrackProcess,
     /// `bfd_instance`.
     Bfd,
+    /// `viprd_track_set` outside of all blocks.
+    TrackSet,
     /// `track_group`.
     TrackGroup,
     /// `garp_group`.
@@ -237,7 +241,7 @@ impl Key {
 
 impl Place {
     /// All places, in the order of the manual page.
-    pub const ALL: [Place; 24] = [
+    pub const ALL: [Place; 26] = [
         Place::Root,
         Place::Global,
         Place::Email,
@@ -253,11 +257,13 @@ impl Place {
         Place::TrackFileUse,
         Place::TrackProcessUse,
         Place::TrackBfd,
+        Place::TrackSetUse,
         Place::SyncGroup,
         Place::Script,
         Place::TrackFile,
         Place::TrackProcess,
         Place::Bfd,
+        Place::TrackSet,
         Place::TrackGroup,
         Place::GarpGroup,
         Place::UpDownDelay,
@@ -281,11 +287,13 @@ impl Place {
             Place::TrackFileUse => tracking::file_use::TABLE,
             Place::TrackProcessUse => tracking::process_use::TABLE,
             Place::TrackBfd => tracking::bfd_use::TABLE,
+            Place::TrackSetUse => tracking::set_use::TABLE,
             Place::SyncGroup => group::sync::TABLE,
             Place::Script => tracking::script::TABLE,
             Place::TrackFile => tracking::file::TABLE,
             Place::TrackProcess => tracking::process::TABLE,
             Place::Bfd => tracking::bfd::TABLE,
+            Place::TrackSet => tracking::set::TABLE,
             Place::TrackGroup => group::track::TABLE,
             Place::GarpGroup => group::garp::TABLE,
             Place::Email | Place::UpDownDelay | Place::Linkbeat => &[],
@@ -302,9 +310,11 @@ impl Place {
             Place::Route => (const { &[maybe(Kind::Net, "DESTINATION")] }, true),
             Place::Rule => (&[], true),
             Place::TrackInterface => (const { &[arg(Kind::Interface, "INTERFACE")] }, false),
-            Place::TrackScript | Place::TrackFileUse | Place::TrackProcessUse | Place::TrackBfd => {
-                (NAME, false)
-            }
+            Place::TrackScript
+            | Place::TrackFileUse
+            | Place::TrackProcessUse
+            | Place::TrackBfd
+            | Place::TrackSetUse => (NAME, false),
             Place::UpDownDelay => {
                 const DELAY: Kind = Kind::Seconds(0, 255_000_000);
                 let args = const {

@@ -10,16 +10,18 @@ keywords! {
         "Settings of the daemon, and defaults of all virtual routers.";
     VRRP_INSTANCE "vrrp_instance": Shape::Block(Place::Instance, Named), "", Works,
         "One virtual router.";
-    VRRP_SYNC_GROUP "vrrp_sync_group": Shape::Block(Place::SyncGroup, Named), "", NotYet,
+    VRRP_SYNC_GROUP "vrrp_sync_group": Shape::Block(Place::SyncGroup, Named), "", Works,
         "Virtual routers that are master together or not at all.";
-    VRRP_SCRIPT "vrrp_script": Shape::Block(Place::Script, Named), "", NotYet,
+    VRRP_SCRIPT "vrrp_script": Shape::Block(Place::Script, Named), "", Works,
         "A command that is run periodically and whose result virtual routers track.";
-    TRACK_FILE "track_file" or "vrrp_track_file": Shape::Block(Place::TrackFile, Named), "", NotYet,
+    TRACK_FILE "track_file" or "vrrp_track_file": Shape::Block(Place::TrackFile, Named), "", Works,
         "A file that holds a number which virtual routers track.";
     VRRP_TRACK_PROCESS "vrrp_track_process": Shape::Block(Place::TrackProcess, Named), "", NotYet,
         "A program whose running virtual routers track.";
     BFD_INSTANCE "bfd_instance": Shape::Block(Place::Bfd, Named), "", NotYet,
         "A BFD session (RFC 5880, RFC 5881) that virtual routers track.";
+    VIPRD_TRACK_SET "viprd_track_set": Shape::Block(Place::TrackSet, Named), "", Works,
+        "Interfaces and scripts that are good or bad together: any of them is enough, or all must be.";
     GARP_GROUP "garp_group": Shape::Block(Place::GarpGroup, Unnamed), "", Works,
         "How fast gratuitous ARPs may follow each other on an interface, or on several together.";
     STATIC_IPADDRESS "static_ipaddress": Shape::Lines(Place::Address), "", NotYet,
@@ -30,7 +32,7 @@ keywords! {
         "Policy rules that are there as long as the daemon runs, whatever the states.";
     TRACK_GROUP "track_group": Shape::Block(Place::TrackGroup, Named), "", NotYet,
         "Virtual routers that fail when a static address, route or rule is gone for good.";
-    INTERFACE_UP_DOWN_DELAYS "interface_up_down_delays": Shape::Lines(Place::UpDownDelay), "", NotYet,
+    INTERFACE_UP_DOWN_DELAYS "interface_up_down_delays": Shape::Lines(Place::UpDownDelay), "", Works,
         "How long an interface must be down, or up again, before anyone notices.";
     LINKBEAT_INTERFACES "linkbeat_interfaces": Shape::Lines(Place::Linkbeat), "",
         Moot("the kernel reports every change of a link"),

@@ -1,6 +1,6 @@
 //! Keywords of what can be tracked, and of the lines that say that it is.
 
-use super::Effect::NotYet;
+use super::Effect::{NotYet, Works};
 use super::{FILE, FLAG, Kind, Shape, arg, keywords, many, maybe};
 
 const SHORT_WEIGHT: Shape = Shape::Args(&[
@@ -23,21 +23,21 @@ pub mod script {
     use super::*;
     keywords! {
         TABLE of Script;
-        SCRIPT "script": Shape::Command, "", NotYet,
+        SCRIPT "script": Shape::Command, "", Works,
             "The command: all is well if its exit status is 0.";
-        INTERVAL "interval": Shape::Args(&[arg(Kind::Seconds(1, 1_000_000_000_000), "SECONDS")]), "1", NotYet,
+        INTERVAL "interval": Shape::Args(&[arg(Kind::Seconds(1, 1_000_000_000_000), "SECONDS")]), "1", Works,
             "How often it is run.";
-        TIMEOUT "timeout": Shape::Args(&[arg(Kind::Seconds(0, 1_000_000_000_000), "SECONDS")]), "as interval", NotYet,
+        TIMEOUT "timeout": Shape::Args(&[arg(Kind::Seconds(0, 1_000_000_000_000), "SECONDS")]), "as interval", Works,
             "How long it may take before it counts as failed.";
-        WEIGHT "weight": SHORT_WEIGHT, "0", NotYet,
+        WEIGHT "weight": SHORT_WEIGHT, "0", Works,
             "What is added to the priority while all is well, or taken from it while it isn't; 0 makes it a must.";
-        RISE "rise": TIMES, "1", NotYet,
+        RISE "rise": TIMES, "1", Works,
             "How often it must succeed in a row.";
-        FALL "fall": TIMES, "1", NotYet,
+        FALL "fall": TIMES, "1", Works,
             "How often it must fail in a row.";
-        USER "user": Shape::Args(&[arg(Kind::Word, "USER"), maybe(Kind::Word, "GROUP")]), "as script_user", NotYet,
+        USER "user": Shape::Args(&[arg(Kind::Word, "USER"), maybe(Kind::Word, "GROUP")]), "as script_user", Works,
             "Who runs it.";
-        INIT_FAIL "init_fail": FLAG, "", NotYet,
+        INIT_FAIL "init_fail": FLAG, "", Works,
             "It counts as failed until it has succeeded.";
     }
 }
@@ -47,11 +47,11 @@ pub mod file {
     use super::*;
     keywords! {
         TABLE of TrackFile;
-        FILE_NAME "file": FILE, "", NotYet,
+        FILE_NAME "file": FILE, "", Works,
             "The file.";
-        WEIGHT "weight": MULTIPLIER, "1", NotYet,
+        WEIGHT "weight": MULTIPLIER, "1", Works,
             "What its number is multiplied with before it is added to the priority; 0 makes any other number than 0 a fault.";
-        INIT_FILE "init_file": Shape::Args(&[maybe(Kind::Int(-2_147_483_648, 2_147_483_647, ""), "NUMBER"), maybe(Kind::Choice(&["overwrite"]), "overwrite")]), "", NotYet,
+        INIT_FILE "init_file": Shape::Args(&[maybe(Kind::Int(-2_147_483_648, 2_147_483_647, ""), "NUMBER"), maybe(Kind::Choice(&["overwrite"]), "overwrite")]), "", Works,
             "Makes the file at start, with this number or 0, if there is none or if overwrite is given.";
     }
 }
@@ -120,12 +120,36 @@ pub mod bfd {
     }
 }
 
+/// Keywords of `viprd_track_set` outside of all blocks.
+pub mod set {
+    use super::*;
+    keywords! {
+        TABLE of TrackSet;
+        REQUIRE "require": Shape::Args(&[arg(Kind::Choice(&["any", "all"]), "any|all")]), "", Works,
+            "Whether one good member is enough, or all must be good.";
+        INTERFACES "interfaces": Shape::Words(arg(Kind::Interface, "INTERFACE")), "", Works,
+            "Interfaces of the set: good while they are up and running.";
+        SCRIPTS "scripts": Shape::Words(arg(Kind::Word, "NAME")), "", Works,
+            "Scripts of the set: good while they succeed.";
+    }
+}
+
+/// Keywords of the lines of `viprd_track_set` inside virtual routers and groups.
+pub mod set_use {
+    use super::*;
+    keywords! {
+        TABLE of TrackSetUse;
+        WEIGHT "weight": SHORT_WEIGHT, "0", Works,
+            "What is added to the priority while the set is good, or taken from it while it isn't; 0 makes it a must.";
+    }
+}
+
 /// Keywords of the lines of `track_interface`.
 pub mod interface {
     use super::*;
     keywords! {
         TABLE of TrackInterface;
-        WEIGHT "weight": SHORT_WEIGHT, "0", NotYet,
+        WEIGHT "weight": SHORT_WEIGHT, "0", Works,
             "What is added to the priority while it is up, or taken from it while it is down; 0 makes it a must.";
     }
 }
@@ -135,7 +159,7 @@ pub mod script_use {
     use super::*;
     keywords! {
         TABLE of TrackScript;
-        WEIGHT "weight": SHORT_WEIGHT, "as in vrrp_script", NotYet,
+        WEIGHT "weight": SHORT_WEIGHT, "as in vrrp_script", Works,
             "What is added to the priority while all is well, or taken from it while it isn't; 0 makes it a must.";
     }
 }
@@ -145,7 +169,7 @@ pub mod file_use {
     use super::*;
     keywords! {
         TABLE of TrackFileUse;
-        WEIGHT "weight": super::WEIGHT, "as in the file's own block", NotYet,
+        WEIGHT "weight": super::WEIGHT, "as in the file's own block", Works,
             "What its number is multiplied with before it is added to the priority; 0 makes any other number than 0 a fault.";
     }
 }

@@ -54,7 +54,7 @@ fn set<T: Copy>(
 
 /// Asks for `bytes` of receive buffer: beyond `net.core.rmem_max` with the privilege for it
 /// (`SO_RCVBUFFORCE`, `CAP_NET_ADMIN`), else what that allows (`SO_RCVBUF`; `socket(7)`).
-fn set_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
+pub(super) fn set_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
     set_buffer(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, bytes)
 }
 

@@ -10,6 +10,12 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::Pid;
+
 use super::{bind, open};
 use crate::base::{Instant, Span};
 
@@ -119,11 +125,28 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match connect_stream(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // A killed process's ring keeps its sockets until the kernel has taken it apart, some
+        // milliseconds after the process has gone: nobody will ever accept.
+        Ok(socket) if !listener_lives(&socket) => fs::remove_file(path),
         // Connected, or so busy that it can't be just now: somebody lives there.
         Ok(_) => Err(in_use(path)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(in_use(path)),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the process that listens at the other end is there; also if that can't be told.
+fn listener_lives(socket: &OwnedFd) -> bool {
+    // Who called `listen` (`SO_PEERCRED` in `unix(7)`); 0 in another PID namespace.
+    let pid = getsockopt(socket, PeerCredentials).map_or(0, |listener| listener.pid());
+    if pid <= 0 {
+        return true;
+    }
+    let alive = kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH);
+    // One that only waits for its parent (`proc_pid_stat(5)`) closes its descriptors no more.
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(|&byte| byte == b')').next().and_then(|rest| rest.get(1));
+    alive && !matches!(state, Some(b'Z' | b'X'))
 }
 
 fn in_use(path: &Path) -> io::Error {
@@ -231,6 +254,8 @@ mod tests {
     use std::process;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+
     use super::*;
 
     /// A path of its own, gone at the end.
@@ -296,6 +321,30 @@ mod tests {
         let error = ControlSocket::bind(&path, 0o600).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"not a socket");
+    }
+
+    /// As after a crash, while the kernel takes the ring apart: the socket is open, its process gone.
+    #[test]
+    fn control_socket_replaces_that_of_a_process_that_has_gone() {
+        let place = Place::new();
+        let path = place.at("control.sock");
+        let socket = open(libc::AF_UNIX, libc::SOCK_STREAM, 0).unwrap();
+        let (address, len) = address(&path).unwrap();
+        super::bind(&socket, &address, len).unwrap();
+        // SAFETY: the child makes two system calls and nothing else.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: as above.
+            unsafe {
+                libc::listen(socket.as_raw_fd(), BACKLOG);
+                libc::_exit(0);
+            }
+        }
+        let child = Pid::from_raw(child);
+        waitid(Id::Pid(child), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+        assert!(UnixStream::connect(&path).is_ok(), "one could believe that it lives");
+        drop(ControlSocket::bind(&path, 0o600).expect("a zombie is as good as gone"));
+        waitpid(child, None).unwrap();
     }
 
     #[test]

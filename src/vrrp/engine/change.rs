@@ -56,24 +56,44 @@ impl Engine {
         self.garps.grow(self.routers.len());
         self.extras.grow(self.routers.len());
         self.connect(id);
+        self.join_group(id);
         self.actions.push_back(Action::Added { router: id });
         if self.started {
-            self.start_one(now, id);
+            self.start_in_group(now, id);
         }
+    }
+
+    /// Starts a router that comes while others run.
+    fn start_in_group(&mut self, now: Instant, id: RouterId) {
+        let Some(membership) = &self.details[id.index()].membership else {
+            return self.start_one(now, id);
+        };
+        let group = membership.group;
+        let (own, _) = self.judge(id);
+        let altered = self.note_own_fault(id, own);
+        self.start_one(now, id);
+        if altered {
+            self.spread(now, group);
+        }
+        self.tell_group(group);
     }
 
     fn remove(&mut self, now: Instant, id: RouterId) {
         if self.get(id).is_none() {
             return;
         }
+        self.leave_group(now, id);
         self.step(now, id, Input::Shutdown, Cause::Shutdown);
         let details = &mut self.details[id.index()];
         details.removed = true;
         let params = &details.params;
         self.links.release(params, id);
         self.links.let_go(params.link, id);
-        for &link in &details.others {
+        for &link in details.others.iter().chain(&details.watched) {
             self.links.let_go(link, id);
+        }
+        for &object in &details.objects {
+            self.objects.let_go(object, id);
         }
         self.timers.cancel(id.index());
         self.garps.cancel(id.index());
@@ -84,26 +104,39 @@ impl Engine {
     }
 
     fn alter(&mut self, now: Instant, id: RouterId, params: RouterParams) {
-        let renewed = Router::new(&params);
-        let Details { others, advertised, params, .. } = Details::new(params);
+        let mut renewed = Router::new(&params);
+        let Details { others, watched, objects, advertised, params, .. } = Details::new(params);
         let details = &mut self.details[id.index()];
-        let dropped: Vec<LinkId> =
-            details.others.iter().copied().filter(|link| !others.contains(link)).collect();
-        let gained: Vec<LinkId> =
-            others.iter().copied().filter(|link| !details.others.contains(link)).collect();
+        let links: Vec<LinkId> = others.iter().chain(&watched).copied().collect();
+        let former: Vec<LinkId> = details.others.iter().chain(&details.watched).copied().collect();
+        let dropped = former.iter().filter(|link| !links.contains(link));
+        let gained = links.iter().filter(|link| !former.contains(link));
+        let lost = details.objects.iter().filter(|object| !objects.contains(object));
+        let found = objects.iter().filter(|object| !details.objects.contains(object));
+        dropped.for_each(|&link| self.links.let_go(link, id));
+        gained.for_each(|&link| self.links.depend(link, id));
+        lost.for_each(|&object| self.objects.let_go(object, id));
+        found.for_each(|&object| self.objects.depend(object, id));
+        let regrouped = details.params.tracking.group != params.tracking.group;
+        if regrouped {
+            self.leave_group(now, id);
+        }
+        let details = &mut self.details[id.index()];
         let old = std::mem::replace(&mut details.params, params);
-        (details.others, details.advertised) = (others, advertised);
-        for link in dropped {
-            self.links.let_go(link, id);
+        (details.others, details.watched) = (others, watched);
+        (details.objects, details.advertised) = (objects, advertised);
+        if regrouped {
+            self.join_group(id);
+            self.fall_into_line(now, id);
         }
-        for link in gained {
-            self.links.depend(link, id);
-        }
+        // Nothing of this is news: whoever altered it knows.
+        renewed.priority = self.judge(id).1;
 
         let router = &mut self.routers[id.index()];
         let before = router.clone();
         *router = Router { state: before.state, last_advert: before.last_advert, ..renewed };
-        if details.params.conduct.follow_checksum && old.conduct.follow_checksum {
+        let follows = self.details[id.index()].params.conduct.follow_checksum;
+        if follows && old.conduct.follow_checksum {
             router.checksum_form = before.checksum_form;
         }
         self.actions.push_back(Action::Altered { router: id });
@@ -123,7 +156,7 @@ impl Engine {
 
     /// Active_Down_Interval may be another. What it has waited already counts, unless the interval
     /// that it assumes has changed: then it waits as if it had just heard an advert.
-    fn renew_down_timer(&mut self, now: Instant, id: RouterId) {
+    pub(super) fn renew_down_timer(&mut self, now: Instant, id: RouterId) {
         let router = &self.routers[id.index()];
         let State::Backup(mut backup) = router.state else { return };
         let deadline = self.timers.deadline(id.index());
@@ -141,7 +174,9 @@ impl Engine {
         };
         backup.down_interval = router.down_interval(backup.active_interval);
         self.routers[id.index()].state = State::Backup(backup);
-        self.timers.set(id.index(), deadline);
+        if !backup.waiting {
+            self.timers.set(id.index(), deadline);
+        }
     }
 
     /// A shorter interval holds at once, a longer one from the next advert on, which says so.

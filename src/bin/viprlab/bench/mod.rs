@@ -5,10 +5,11 @@
 //! what is configured, `play` plays it once with one daemon on both hosts, `jobs` is the
 //! programme. What is measured never asks a daemon anything: `process` reads what the kernel
 //! charges it with, `watch` hears the kernel announce addresses, `tap` has every frame with the
-//! time at which the kernel received it. `interval` and `takeover` make figures of that,
-//! `measure` sums them up, `report` and `picture` show them.
+//! time at which the kernel received it. `interval` and `takeover` make figures of that, `floor`
+//! says what the machine itself spoils, `measure` sums them up, `report` and `picture` show them.
 
 mod config;
+mod floor;
 mod interval;
 mod jobs;
 mod machine;
@@ -35,6 +36,7 @@ use crate::daemon::{Program, Programs};
 use crate::interrupt::Stop;
 use crate::progress::Progress;
 
+use floor::Floor;
 use jobs::{Job, Work};
 use machine::Machine;
 use measure::{
@@ -131,6 +133,13 @@ impl Run {
         say: &dyn Fn(&str),
     ) -> Result<Section, Failure> {
         let mut section = Section::of(job);
+        if steps.iter().any(|step| matches!(step, Step::Interval(_))) {
+            say("how well the machine keeps time");
+            match Floor::measure(scene.is_urgent()) {
+                Ok(floor) => section.remarks.push(floor.told(scene.is_urgent())),
+                Err(error) => section.doubts.push(format!("the machine's own errors: {error}")),
+            }
+        }
         for repetition in 1..=job.repetitions {
             for program in self.players(job) {
                 let say = |text: &str| {

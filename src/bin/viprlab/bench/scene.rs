@@ -126,6 +126,11 @@ impl Scene {
         self
     }
 
+    /// Whether the daemons run in the real-time class.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
     /// The group that is measured; all others are there to be disturbed by it.
     pub(crate) fn main(&self) -> &Group {
         &self.groups[0]

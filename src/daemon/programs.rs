@@ -1,0 +1,422 @@
+//! From commands as they are configured to programs that can be started: who runs them, where they
+//! are, and whether that is safe.
+//!
+//! This asks the file system and the user database, which may take long: it is done before the loop
+//! runs, or in the thread that reads a configuration.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{info, warn};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+
+use crate::base::Span;
+use crate::config::command::Command;
+use crate::config::{Configuration, Global, Notify, TrackerKind};
+use crate::io::clock;
+use crate::io::spawn::{Ended, Environment, Identity, Program};
+use crate::process::Excerpt;
+
+/// Where programs are looked for if the environment doesn't say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Who runs scripts that name nobody, where the host has such a user.
+const SCRIPT_USER: &str = "keepalived_script";
+/// What only a shell understands.
+const SHELL_SIGNS: &[char] =
+    &['|', '&', ';', '<', '>', '(', ')', '$', '`', '*', '?', '[', '{', '~', '='];
+
+/// A command that is ready to run, or why it isn't to be run.
+pub(super) type Prepared = Result<Arc<Program>, Arc<str>>;
+
+/// Every command of a configuration, ready to run.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    /// Those of tracked scripts, one for each of `Configuration::trackers`; `None` for others.
+    pub(super) checks: Vec<Option<Prepared>>,
+    /// Of virtual routers, by name.
+    pub(super) routers: HashMap<Box<str>, Arc<Hooks>>,
+    /// Of sync groups, by name.
+    pub(super) groups: HashMap<Box<str>, Arc<Hooks>>,
+    /// Named pipes with their owners and readers.
+    pub(super) fifos: Vec<Pipe>,
+    /// Run before and after the daemon's work, with how long they may take.
+    pub(super) startup: Option<(Prepared, Span)>,
+    pub(super) shutdown: Option<(Prepared, Span)>,
+    /// Whether something is refused because others could change it.
+    pub(super) insecure: bool,
+    /// Whether all states are written to them after a reload.
+    pub(super) states_on_reload: bool,
+    /// What has to be told of them.
+    pub(super) problems: Vec<String>,
+}
+
+/// What is run when a virtual router or a group changes.
+#[derive(Debug, Default)]
+pub(super) struct Hooks {
+    pub(super) master: Option<Prepared>,
+    pub(super) backup: Option<Prepared>,
+    pub(super) fault: Option<Prepared>,
+    pub(super) stop: Option<Prepared>,
+    pub(super) deleted: Option<Prepared>,
+    pub(super) tells_deleted: bool,
+    pub(super) any: Option<Prepared>,
+    pub(super) master_rx_lower_pri: Option<Prepared>,
+    pub(super) priority_changes: bool,
+}
+
+/// A named pipe.
+#[derive(Clone, Debug)]
+pub(super) struct Pipe {
+    pub(super) path: PathBuf,
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) reader: Option<Prepared>,
+}
+
+impl Programs {
+    /// Makes ready every command of `configuration`.
+    pub(super) fn prepare(configuration: &Configuration) -> Self {
+        let mut workshop = Workshop::new(&configuration.global);
+        let checks = configuration.trackers.iter().map(|tracker| match &tracker.what {
+            TrackerKind::Script(script) => Some(workshop.check(&tracker.name, &script.command)),
+            TrackerKind::File(_) => None,
+        });
+        let checks = checks.collect();
+        let notifications = &configuration.notifications;
+        let mut hooks = |of: &HashMap<Box<str>, Notify>| -> HashMap<Box<str>, Arc<Hooks>> {
+            let made =
+                of.iter().map(|(name, notify)| (name.clone(), workshop.hooks(notify).into()));
+            made.collect()
+        };
+        let routers = hooks(&notifications.routers);
+        let groups = hooks(&notifications.groups);
+        let fifos = configuration.global.scripts.fifos.iter().map(|fifo| Pipe {
+            path: fifo.path.clone().into(),
+            owner: workshop.owner(fifo.user.as_deref(), fifo.group.as_deref()),
+            reader: fifo.script.as_ref().map(|script| {
+                workshop
+                    .program(script, false, true)
+                    .map(|program| Arc::new(program.with_arguments(&[&fifo.path])))
+            }),
+        });
+        let fifos = fifos.collect();
+        let scripts = &configuration.global.scripts;
+        let mut once = |command: &Option<Command>, timeout: Span| {
+            Some((workshop.program(command.as_ref()?, false, true), timeout))
+        };
+        let startup = once(&scripts.startup, scripts.startup_timeout);
+        let shutdown = once(&scripts.shutdown, scripts.shutdown_timeout);
+        let insecure = workshop.safe.values().any(Result::is_err);
+        let problems = workshop.problems;
+        let states_on_reload = scripts.states_on_reload;
+        Programs {
+            checks,
+            routers,
+            groups,
+            fifos,
+            startup,
+            shutdown,
+            insecure,
+            states_on_reload,
+            problems,
+        }
+    }
+}
+
+/// Runs a program and waits for its end, as long as it may take. Not for the loop.
+pub(super) fn run_once(what: &str, (program, timeout): &(Prepared, Span)) {
+    let child = match program {
+        Ok(program) => program.spawn().map_err(|cause| cause.to_string()),
+        Err(why) => Err(why.to_string()),
+    };
+    let mut child = match child {
+        Ok(child) => child,
+        Err(why) => return warn!("{what}: can't be run: {why}"),
+    };
+    let mut excerpt = Excerpt::default();
+    let mut buffer = [0; 4096];
+    let deadline = clock::now() + *timeout;
+    let ended = loop {
+        let ended = child.try_wait();
+        while let Ok(Some(length @ 1..)) = child.read(&mut buffer) {
+            excerpt.push(&buffer[..length]);
+        }
+        if ended.is_some() || clock::now() >= deadline {
+            break ended;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    for line in excerpt.lines() {
+        info!("{what}: {line}");
+    }
+    match ended {
+        Some(Ended::Exited(0)) => {}
+        Some(Ended::Exited(status)) => warn!("{what} exited with status {status}"),
+        Some(Ended::Signalled(signal)) => warn!("{what} ended by signal {signal}"),
+        None => {
+            child.signal_group(libc::SIGKILL);
+            warn!("{what} takes more than {timeout} s: ended");
+        }
+    }
+}
+
+/// A user and a group as the configuration names them.
+type Names = (Option<Box<str>>, Option<Box<str>>);
+
+/// Makes programs of commands; remembers what it has looked up.
+struct Workshop<'c> {
+    security: bool,
+    all_groups: bool,
+    user: Option<&'c str>,
+    group: Option<&'c str>,
+    environment: Environment,
+    path: OsString,
+    identities: HashMap<Names, Result<Identity, Arc<str>>>,
+    safe: HashMap<PathBuf, Result<(), Arc<str>>>,
+    problems: Vec<String>,
+}
+
+impl<'c> Workshop<'c> {
+    fn new(global: &'c Global) -> Self {
+        let scripts = &global.scripts;
+        Workshop {
+            security: scripts.security,
+            all_groups: scripts.supplementary_groups,
+            user: scripts.user.as_deref(),
+            group: scripts.group.as_deref(),
+            environment: environment(),
+            path: std::env::var_os("PATH").unwrap_or_else(|| PATH.into()),
+            identities: HashMap::new(),
+            safe: HashMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn check(&mut self, name: &str, command: &Command) -> Prepared {
+        let prepared = self.program(command, false, true);
+        if let Err(why) = &prepared {
+            self.problems.push(format!("vrrp_script {name} counts as failed: {why}"));
+        }
+        prepared
+    }
+
+    fn hooks(&mut self, notify: &Notify) -> Hooks {
+        let mut run = |command: &Option<Command>, more: bool| {
+            let prepared = self.program(command.as_ref()?, more, false);
+            if let Err(why) = &prepared {
+                self.problems.push(format!("a notification will not be run: {why}"));
+            }
+            Some(prepared)
+        };
+        Hooks {
+            master: run(&notify.master, false),
+            backup: run(&notify.backup, false),
+            fault: run(&notify.fault, false),
+            stop: run(&notify.stop, false),
+            deleted: run(&notify.deleted, false),
+            tells_deleted: notify.tells_deleted,
+            any: run(&notify.any, true),
+            master_rx_lower_pri: run(&notify.master_rx_lower_pri, false),
+            priority_changes: notify.priority_changes,
+        }
+    }
+
+    /// `more`: arguments will be added.
+    fn program(&mut self, command: &Command, more: bool, dies_with_us: bool) -> Prepared {
+        let identity = self.identity(command.user.as_deref(), command.group.as_deref())?;
+        let Some(first) = command.argv.first() else { return Err("no program is named".into()) };
+        let found = match first.contains(SHELL_SIGNS) {
+            true => None,
+            false if first.contains('/') => Some(PathBuf::from(&**first)),
+            false => self.find(first),
+        };
+        let shell_text: String;
+        let (path, argv): (PathBuf, Vec<&str>) = match found {
+            Some(path) => (path, command.argv.iter().map(|word| &**word).collect()),
+            None => {
+                let arguments = if more { " \"$@\"" } else { "" };
+                shell_text = format!("{}{arguments}", command.text);
+                ("/bin/sh".into(), vec!["/bin/sh", "-c", &shell_text, "viprd"])
+            }
+        };
+        if self.security && identity.uid == 0 {
+            self.is_safe(&path)?;
+        }
+        if let Err(cause) = fs::metadata(&path) {
+            self.problems.push(format!("{}: {cause}", path.display()));
+        }
+        let is_us =
+            Uid::effective().as_raw() == identity.uid && Gid::effective().as_raw() == identity.gid;
+        let identity = (!is_us).then_some(identity);
+        let environment = self.environment.clone();
+        let program = Program::new(path.as_os_str(), &argv, environment, identity, dies_with_us);
+        program.map(Arc::new).map_err(|cause| cause.to_string().into())
+    }
+
+    fn find(&self, name: &str) -> Option<PathBuf> {
+        let is_executable = |path: &PathBuf| {
+            fs::metadata(path).is_ok_and(|file| file.mode() & 0o111 != 0 && file.is_file())
+        };
+        std::env::split_paths(&self.path).map(|place| place.join(name)).find(is_executable)
+    }
+
+    fn identity(&mut self, user: Option<&str>, group: Option<&str>) -> Result<Identity, Arc<str>> {
+        let (user, group) = match user {
+            Some(_) => (user, group),
+            None => (self.user, self.group),
+        };
+        let key = (user.map(Into::into), group.map(Into::into));
+        if let Some(known) = self.identities.get(&key) {
+            return known.clone();
+        }
+        let found = self.look_up(user, group);
+        self.identities.insert(key, found.clone());
+        found
+    }
+
+    fn look_up(&self, user: Option<&str>, group: Option<&str>) -> Result<Identity, Arc<str>> {
+        let by_name = |name: &str| match name.parse() {
+            Ok(number) => User::from_uid(Uid::from_raw(number)),
+            Err(_) => User::from_name(name),
+        };
+        let account = match user {
+            Some(name) => match by_name(name) {
+                Ok(Some(user)) => user,
+                Ok(None) => return Err(format!("there is no user {name}").into()),
+                Err(cause) => return Err(format!("user {name}: {cause}").into()),
+            },
+            None => match by_name(SCRIPT_USER) {
+                Ok(Some(user)) => user,
+                _ => return Ok(Identity { uid: 0, gid: 0, groups: vec![0] }),
+            },
+        };
+        let gid = match group {
+            None => account.gid,
+            Some(name) => match name.parse() {
+                Ok(number) => Gid::from_raw(number),
+                Err(_) => match Group::from_name(name) {
+                    Ok(Some(group)) => group.gid,
+                    Ok(None) => return Err(format!("there is no group {name}").into()),
+                    Err(cause) => return Err(format!("group {name}: {cause}").into()),
+                },
+            },
+        };
+        let mut groups = vec![gid.as_raw()];
+        if self.all_groups
+            && let Ok(name) = std::ffi::CString::new(account.name)
+            && let Ok(all) = getgrouplist(&name, gid)
+        {
+            groups = all.into_iter().map(Gid::as_raw).collect();
+        }
+        Ok(Identity { uid: account.uid.as_raw(), gid: gid.as_raw(), groups })
+    }
+
+    fn owner(&mut self, user: Option<&str>, group: Option<&str>) -> Option<(u32, u32)> {
+        // Like a script that names nobody, if somebody is to run scripts at all.
+        user.or(self.user)?;
+        match self.identity(user, group) {
+            Ok(identity) => Some((identity.uid, identity.gid)),
+            Err(why) => {
+                self.problems.push(format!("a named pipe keeps its owner: {why}"));
+                None
+            }
+        }
+    }
+
+    /// Whether nobody but root can change what is at `path`, or put something else there.
+    fn is_safe(&mut self, path: &Path) -> Result<(), Arc<str>> {
+        if let Some(known) = self.safe.get(path) {
+            return known.clone();
+        }
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let both = path.ancestors().chain(real.ancestors());
+        let unsafe_part = both.filter(|part| !part.as_os_str().is_empty()).find(|part| {
+            // What is not there can't be run either.
+            fs::symlink_metadata(part).is_ok_and(|file| can_be_changed(&file))
+        });
+        let verdict = match unsafe_part {
+            None => Ok(()),
+            Some(part) => Err(format!(
+                "{} would run as root, but others can write to {}",
+                path.display(),
+                part.display()
+            )
+            .into()),
+        };
+        self.safe.insert(path.to_owned(), verdict.clone());
+        verdict
+    }
+}
+
+/// Whether anybody but root may write to it.
+fn can_be_changed(file: &fs::Metadata) -> bool {
+    if file.file_type().is_symlink() {
+        return file.uid() != 0;
+    }
+    let mode = file.mode();
+    let sticky = file.is_dir() && mode & 0o1000 != 0;
+    (file.uid() != 0 && mode & 0o200 != 0)
+        || (file.gid() != 0 && mode & 0o020 != 0 && !sticky)
+        || (mode & 0o002 != 0 && !sticky)
+}
+
+/// Our own environment without what makes a shell or the dynamic linker do other things than they are
+/// told.
+fn environment() -> Environment {
+    let unwanted = |name: &OsStr| {
+        let name = name.as_bytes();
+        matches!(name, b"IFS" | b"ENV" | b"BASH_ENV" | b"SHELLOPTS" | b"NOTIFY_SOCKET")
+            || name.starts_with(b"LD_")
+            || name.starts_with(b"BASH_FUNC_")
+    };
+    let inherited = std::env::vars_os().filter(|(name, _)| !unwanted(name));
+    let entries = inherited.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
+    Environment::new(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn command(text: &str) -> Command {
+        let argv = text.split(' ').map(Into::into).collect();
+        Command { text: text.into(), argv, user: None, group: None }
+    }
+
+    #[test]
+    fn a_script_that_others_can_change_is_refused_if_asked_to() {
+        let directory = std::env::temp_dir().join(format!("viprd-safe-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let script = directory.join("script");
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        let mode = |mode| fs::set_permissions(&script, fs::Permissions::from_mode(mode)).unwrap();
+        let mut global = Global::default();
+        global.scripts.user = Some("root".into());
+        let verdict = |global: &Global| {
+            Workshop::new(global).program(&command(&script.display().to_string()), false, false)
+        };
+        if Uid::effective().is_root() {
+            mode(0o777);
+            assert!(verdict(&global).is_ok());
+            global.scripts.security = true;
+            assert!(verdict(&global).unwrap_err().contains("script"));
+            mode(0o755);
+            assert!(verdict(&global).is_ok());
+        }
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn unknown_users_are_said() {
+        let mut global = Global::default();
+        global.scripts.user = Some("viprd-nobody-has-this".into());
+        let refused = Workshop::new(&global).program(&command("/bin/true"), false, false);
+        assert!(refused.unwrap_err().contains("viprd-nobody-has-this"));
+    }
+}
