@@ -19,6 +19,7 @@ mod frames;
 mod gauges;
 mod journal;
 mod manners;
+mod pacing;
 mod programs;
 mod pulse;
 mod refusals;

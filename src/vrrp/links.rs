@@ -23,7 +23,8 @@ struct Link {
     /// that family.
     ipv4: Option<Box<[u32; 256]>>,
     ipv6: Option<Box<[u32; 256]>>,
-    /// Further routers with a vrid that another one has: unicast ones, told apart by their peers.
+    /// Further routers with a vrid that another one has: told apart by their peers, or by the
+    /// multicast group.
     namesakes: Vec<(Family, Vrid, RouterId)>,
     /// Every router that can't run without this interface.
     dependents: Vec<RouterId>,

@@ -217,6 +217,45 @@ fn a_multicast_router_takes_no_unicast_advert() {
 }
 
 #[test]
+fn an_advert_to_another_group_is_counted_and_ignored() {
+    let another: IpAddr = "224.0.0.99".parse().unwrap();
+    for (group, destination, taken) in [
+        (None, "224.0.0.18", true),
+        (None, "224.0.0.99", false),
+        (Some(another), "224.0.0.99", true),
+        (Some(another), "224.0.0.18", false),
+    ] {
+        let transport = Transport { group, ..Transport::default() };
+        let mut desk = Desk::new(RouterParams { transport, ..params() });
+        let destination = destination.parse().unwrap();
+        desk.hear_bytes(&packet_from(HIGHER_ADDRESS, 200, Some(destination), 255));
+        let view = desk.view();
+        assert_eq!(view.active.is_some(), taken, "{group:?} {destination}");
+        assert_eq!(view.counters.advertisement_rcvd, u64::from(taken));
+        assert_eq!(view.counters.destination_errors, u64::from(!taken));
+    }
+}
+
+#[test]
+fn two_of_one_vrid_are_told_apart_by_their_groups() {
+    let another: IpAddr = "224.0.0.99".parse().unwrap();
+    let other = Transport { group: Some(another), ..Transport::default() };
+    let routers = vec![params(), RouterParams { transport: other, ..params() }];
+    let mut engine = Engine::new(routers, 2);
+    for link in [OWN, SERVICE] {
+        engine.on_link(START, &LinkChange { link, facts: Some(facts(link)) });
+    }
+    engine.start(START);
+    let heard =
+        |engine: &Engine| [0, 1].map(|id| engine.view(RouterId(id)).counters.advertisement_rcvd);
+    for (destination, expected) in [(another, [0, 1]), ("224.0.0.18".parse().unwrap(), [1, 1])] {
+        let packet = packet_from(HIGHER_ADDRESS, 150, Some(destination), 255);
+        engine.on_advert(START, ifindex(OWN), &Advert::parse(&packet).unwrap());
+        assert_eq!(heard(&engine), expected);
+    }
+}
+
+#[test]
 fn without_peers_it_can_not_run_and_with_them_it_needs_no_ethernet() {
     let mut desk = Desk::new(RouterParams { transport: unicast(&[], false), ..params() });
     assert_eq!(desk.state(), StateName::Fault);
