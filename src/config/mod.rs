@@ -36,7 +36,10 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
 pub use host::default_file;
 pub use notify::{Notifications, Notify};
 pub use print::{print, vocabulary};
-pub use settings::{Buffers, Fifo, FileSettings, Firewall, Global, Mail, Process, ScriptSettings};
+pub use settings::{
+    Buffers, Fifo, FileSettings, Firewall, GarpGroup, GarpPacing, Global, Mail, Process,
+    ScriptSettings,
+};
 pub use source::{Files, MemoryFiles, OsFiles};
 
 pub use track::{ArgumentFit, Script, TrackFile, TrackNames, TrackProcess, Tracker, TrackerKind};

@@ -23,7 +23,7 @@ use super::programs::{Programs, run_once};
 use super::pulse::Pulse;
 use super::refusals::Limiter;
 use super::reload::{self, Reload};
-use super::run::{Daemon, Joined};
+use super::run::Daemon;
 use super::scripts::Scripts;
 use super::signals;
 use super::sysctl::Sysctls;
@@ -281,7 +281,9 @@ fn start(
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     // Seconds since 1970: above what an earlier run can have reached with one advert a second.
     let sequence = u32::try_from(clock::wall_nanos() / 1_000_000_000).unwrap_or(0);
-    let frames = Frames::new(&sockets, &routers, names.len(), sequence);
+    let mut frames = Frames::new(&sockets, &routers, names.len(), sequence);
+    let macvlans = routers.iter().flat_map(|router| &router.macvlans);
+    frames.pacing.configure(&global.pacing, &names, macvlans);
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
     let log_unknown_vrids = global.log_unknown_vrids;
@@ -309,7 +311,7 @@ fn start(
         processes,
         delays,
         link_up: vec![None; names.len()],
-        joined: vec![Joined::default(); names.len()],
+        joined: vec![Vec::new(); names.len()],
         names,
         sockets,
         keep_addresses: arguments.dont_release_vrrp,

@@ -20,6 +20,7 @@ mod gauges;
 mod journal;
 mod mail;
 mod manners;
+mod pacing;
 mod processes;
 mod programs;
 mod pulse;

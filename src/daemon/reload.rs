@@ -21,7 +21,7 @@ use log::{debug, error, info, warn};
 
 use super::delays::Delay;
 use super::programs::Programs;
-use super::run::{Daemon, Joined};
+use super::run::Daemon;
 use super::{tokens, vmacs};
 use crate::base::{Instant, Span};
 use crate::config::plan::{self, Counts, Plan, Step};
@@ -374,6 +374,8 @@ impl Daemon {
                 outcome.unchanged = unchanged as u64;
                 self.want_macvlans(&[]);
                 self.block_addresses(&[]);
+                let macvlans = self.engine.views().flat_map(|view| &view.params.macvlans);
+                self.frames.pacing.configure(&configuration.global.pacing, &self.names, macvlans);
                 self.end_reload(now, Some(configuration));
             }
         }
@@ -388,7 +390,7 @@ impl Daemon {
             return;
         }
         self.link_up.resize(links, None);
-        self.joined.resize(links, Joined::default());
+        self.joined.resize(links, Vec::new());
         self.frames.grow_links(links);
         self.engine.grow_links(links);
         self.host.watch(&self.names);

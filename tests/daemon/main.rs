@@ -24,6 +24,7 @@ mod choices;
 mod configuration;
 mod control;
 mod crafted;
+mod groups;
 mod hangs;
 mod hostile;
 mod interop;

@@ -63,13 +63,13 @@ pub mod garp {
     const GAP: Shape = Shape::Args(&[arg(Kind::Seconds(0, 4_294_967_295), "SECONDS")]);
     keywords! {
         TABLE of GarpGroup;
-        GARP_INTERVAL "garp_interval": GAP, "as vrrp_garp_interval", NotYet,
+        GARP_INTERVAL "garp_interval": GAP, "as vrrp_garp_interval", Works,
             "The least time between two gratuitous ARPs.";
-        GNA_INTERVAL "gna_interval": GAP, "as vrrp_gna_interval", NotYet,
+        GNA_INTERVAL "gna_interval": GAP, "as vrrp_gna_interval", Works,
             "The least time between two unsolicited neighbour advertisements.";
-        INTERFACE "interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "", NotYet,
+        INTERFACE "interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "", Works,
             "The interface that this holds for.";
-        INTERFACES "interfaces": Shape::Words(arg(Kind::Interface, "INTERFACE")), "", NotYet,
+        INTERFACES "interfaces": Shape::Words(arg(Kind::Interface, "INTERFACE")), "", Works,
             "The interfaces that this holds for, all together.";
     }
 }

@@ -22,7 +22,7 @@ keywords! {
         "A BFD session (RFC 5880, RFC 5881) that virtual routers track.";
     VIPRD_TRACK_SET "viprd_track_set": Shape::Block(Place::TrackSet, Named), "", Works,
         "Interfaces and scripts that are good or bad together: any of them is enough, or all must be.";
-    GARP_GROUP "garp_group": Shape::Block(Place::GarpGroup, Unnamed), "", NotYet,
+    GARP_GROUP "garp_group": Shape::Block(Place::GarpGroup, Unnamed), "", Works,
         "How fast gratuitous ARPs may follow each other on an interface, or on several together.";
     STATIC_IPADDRESS "static_ipaddress": Shape::Lines(Place::Address), "", NotYet,
         "Addresses that are there as long as the daemon runs, whatever the states.";

@@ -7,6 +7,7 @@ use super::measure::{
 };
 use super::play::{Event, Step};
 use super::scene::{Group, MOST_A_LINK, MOST_LINKS, Scene, Side, interval, thousands};
+use super::timer;
 
 /// A question that the bench answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) enum Case {
     Reload,
     /// Reading a configuration.
     Config,
+    /// How exact deadlines are.
+    Timer,
     /// All of it as the number of routers grows.
     Growth,
 }
@@ -89,6 +92,8 @@ pub(crate) enum Work {
     Play(Scene, Vec<Step>),
     /// A configuration of so many routers, read by `-t`.
     Config(usize),
+    /// Takeovers of single routers, against the formula.
+    Timer,
     /// A search for the most routers.
     Capacity {
         /// Their interval.
@@ -117,7 +122,7 @@ pub(crate) enum Goal {
 
 impl Case {
     /// Every case with its name.
-    const ALL: [(&str, Case); 11] = [
+    const ALL: [(&str, Case); 12] = [
         ("start", Case::Start),
         ("steady", Case::Steady),
         ("interval", Case::Interval),
@@ -128,6 +133,7 @@ impl Case {
         ("notify", Case::Notify),
         ("reload", Case::Reload),
         ("config", Case::Config),
+        ("timer", Case::Timer),
         ("growth", Case::Growth),
     ];
 
@@ -157,6 +163,11 @@ impl Wanted {
             return Err("--routers, --interval, --links, --repetitions and --seconds go with \
                         --case; without it the programme is fixed"
                 .into());
+        }
+        if case == Some(Case::Timer)
+            && (self.routers.is_some() || self.interval_ms.is_some() || self.links.is_some())
+        {
+            return Err("--case timer has routers and intervals of its own".into());
         }
         let most = if case == Some(Case::Config) { 65_000 } else { MOST_A_LINK * MOST_LINKS };
         if self.routers.is_some_and(|routers| routers == 0 || routers > most) {
@@ -235,6 +246,7 @@ pub(crate) fn of_case(case: Case, effort: Effort, wanted: Wanted) -> Vec<Job> {
             };
             vec![notify(group, seconds, reps)]
         }
+        Case::Timer => vec![timer(if effort == Effort::Quick { 1 } else { 5 })],
         Case::Config => match wanted.routers {
             Some(routers) => vec![config(routers, reps)],
             None => vec![config(4000, reps), config(65_000, 1)],
@@ -364,6 +376,9 @@ pub(crate) fn all(effort: Effort) -> Vec<Job> {
     jobs.push(single(10, few * 3));
     jobs.push(capacity(10, seconds, effort, None));
     jobs.push(capacity(100, seconds, effort, None));
+    if effort == Effort::Full {
+        jobs.push(timer(reps));
+    }
     // 1,000 and 4,000 are above.
     for routers in [1, 100, 20_000, 10_000] {
         jobs.push(growth(routers, effort, seconds * 0.6));
@@ -379,6 +394,20 @@ fn reload_goals() -> Vec<(Measure, Goal)> {
         (RELOAD_GAP, Goal::AtMost(1.0)),
         (RELOAD_LOST, Goal::AtMost(0.0)),
     ]
+}
+
+/// The takeovers of twelve routers, each against the formula.
+fn timer(repetitions: usize) -> Job {
+    Job {
+        title: "deadlines of 12 routers: silence, and priority 0".into(),
+        slug: "timer".into(),
+        work: Work::Timer,
+        repetitions,
+        ours_alone: false,
+        growth: None,
+        goals: timer::goals(),
+        options: "--case timer".into(),
+    }
 }
 
 /// So many routers read by `-t`.

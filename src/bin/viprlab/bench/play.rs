@@ -23,10 +23,10 @@ use super::tap::{Kind, Seen, Tap};
 use super::watch::AddressWatch;
 
 /// The processor of host A's daemon.
-const CPU_A: usize = 0;
+pub(super) const CPU_A: usize = 0;
 
 /// The processor of host B's daemon.
-const CPU_B: usize = 1;
+pub(super) const CPU_B: usize = 1;
 
 /// When the second round of gratuitous ARPs is over, after the first (`garp_master_delay`, 5 s).
 const SECOND_GARPS: Duration = Duration::from_millis(5400);
@@ -602,7 +602,7 @@ impl From<io::Error> for Halt {
 }
 
 /// Where IPv6 is switched off for all links of a namespace.
-const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+pub(super) const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
 
 fn home(scene: &Scene, group: usize) -> Side {
     scene.groups()[group].home

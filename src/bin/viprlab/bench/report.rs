@@ -122,6 +122,19 @@ impl Section {
         })
     }
 
+    /// Adds a remark about what was promised: how much of it is kept, and what is not.
+    pub(crate) fn tell_promises(&mut self) {
+        let kept = self.promises().filter(|promise| promise.kept == Some(true)).count();
+        let missed = self.promises().filter(|promise| promise.kept == Some(false));
+        let missed: Vec<String> = missed
+            .map(|it| format!("; missed ({}): {}", asked(it.goal), name(it.figure.measure)))
+            .collect();
+        let all = self.goals.len();
+        let most = self.goals.first().map_or(String::new(), |&(_, goal)| asked(goal));
+        let remark = format!("{kept} of {all} medians of viprd as promised ({most})");
+        self.remarks.push(remark + &missed.concat());
+    }
+
     fn rows(&self) -> impl Iterator<Item = [String; 4]> {
         self.figures.iter().map(|figure| {
             [
