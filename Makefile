@@ -2,6 +2,7 @@
 #
 #   make demo      two routers, one address, a failover: the experiment of the seed page
 #   make test      everything: format, lints, docs, man pages, unit, simulation, network tests
+#   make interop   viprd beside keepalived and FRR, as master and as backup: the matrix, in a minute
 #   make bench     viprd beside keepalived in 10 minutes: rewrites docs/BENCHMARKS.md
 #   make pieces    the criterion benches of the pieces
 #   make install   binaries, man pages, configuration, systemd unit below $(DESTDIR)$(PREFIX)
@@ -13,7 +14,7 @@ CARGO ?= cargo
 # number tries others.
 export PROPTEST_RNG_SEED ?= 9568
 
-.PHONY: all demo test bench pieces install setup-demo setup-test
+.PHONY: all demo test interop bench pieces install setup-demo setup-test
 
 all:
 	$(CARGO) build --release --locked
@@ -33,11 +34,15 @@ test: setup-test
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	mandoc -T lint -W warning man/*.[1-8]
-	$(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --all-targets --no-fail-fast
 	$(CARGO) test --locked --doc
 
 pieces: setup-test
 	$(CARGO) bench --locked
+
+interop: setup-test
+	$(CARGO) build --release --locked
+	target/release/viprlab interop
 
 bench: setup-test
 	$(CARGO) build --release --locked

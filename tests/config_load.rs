@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use viprd::base::{Family, Span};
-use viprd::config::{self, Loaded, MemoryFiles, Options, OsFiles, Process, Severity};
+use viprd::config::{
+    self, ArgumentFit, Loaded, Mail, MemoryFiles, Options, OsFiles, Process, Severity,
+    TrackProcess, TrackerKind,
+};
 use viprd::vrrp::{Peer, Preempt, Transport};
 
 fn load(text: &str) -> Loaded {
@@ -220,4 +223,106 @@ fn adverts_travel_as_written() {
     }
     let none = transport(&instance("unicast_fault_no_peer")).unicast.unwrap();
     assert!(none.peers.is_empty());
+}
+
+/// As keepalived 2.2.7 shows them in its data, but for `param_match` without arguments.
+#[test]
+fn tracked_processes() {
+    let tracked = |inside: &str| {
+        let text = format!(
+            "vrrp_track_process p {{\n process nginx {inside}\n}}\n{}",
+            instance("track_process {\n p\n }\n virtual_ipaddress {\n 10.0.0.1\n }")
+        );
+        let loaded = load(&text);
+        let told = lines(&loaded);
+        let trackers = loaded.configuration.unwrap().trackers;
+        match &trackers[..] {
+            [only] => match &only.what {
+                TrackerKind::Process(process) => (process.clone(), told),
+                other => panic!("{other:?}"),
+            },
+            others => panic!("{others:?}"),
+        }
+    };
+    let usual = TrackProcess {
+        name: "nginx".into(),
+        arguments: [].into(),
+        fit: ArgumentFit::Any,
+        full_command: false,
+        quorum: 1,
+        quorum_max: u32::MAX,
+        fork_delay: Span::ZERO,
+        terminate_delay: Span::ZERO,
+    };
+    assert_eq!(tracked(""), (usual.clone(), vec![]));
+    for (words, arguments, fit) in [
+        ("-g x", &["-g", "x"][..], ArgumentFit::Exact),
+        ("\"-g x\" y", &["-g x", "y"], ArgumentFit::Exact),
+        ("-g\n param_match partial", &["-g"], ArgumentFit::Partial),
+        ("-g\n param_match initial", &["-g"], ArgumentFit::Initial),
+        ("\n param_match initial", &[], ArgumentFit::Exact),
+    ] {
+        let arguments = arguments.iter().map(|&word| word.into()).collect();
+        assert_eq!(tracked(words).0, TrackProcess { arguments, fit, ..usual.clone() }, "{words}");
+    }
+    for (words, (quorum, quorum_max), findings) in [
+        ("quorum 3", (3, u32::MAX), 0),
+        ("quorum_max 0", (0, 0), 0),
+        ("quorum_max 2", (1, 2), 0),
+        ("quorum 3\n quorum_max 2", (3, u32::MAX), 1),
+        ("quorum_max 2\n quorum 3", (1, 2), 1),
+    ] {
+        let (found, told) = tracked(&format!("\n {words}"));
+        assert_eq!((found.quorum, found.quorum_max), (quorum, quorum_max), "{words}");
+        assert_eq!(told.iter().filter(|line| line.contains("W063")).count(), findings, "{told:?}");
+    }
+    let delays = |words: &str| {
+        let found = tracked(&format!("\n {words}")).0;
+        (found.fork_delay, found.terminate_delay)
+    };
+    let seconds = |fork, terminate| (Span::from_millis(fork), Span::from_millis(terminate));
+    assert_eq!(delays("delay 1.5"), seconds(1_500, 1_500));
+    assert_eq!(delays("delay 1.5\n fork_delay 3"), seconds(3_000, 1_500));
+    assert_eq!(delays("fork_delay 3\n delay 1.5"), seconds(1_500, 1_500));
+    assert_eq!(delays("terminate_delay 0.25"), seconds(0, 250));
+}
+
+#[test]
+fn mails_and_who_wants_them() {
+    let text = |globals: &str, inside: &str| {
+        format!(
+            "global_defs {{\n{globals}\n}}\n{}",
+            instance(&format!("{inside}\n virtual_ipaddress {{\n 10.0.0.1\n }}"))
+        )
+    };
+    let mail = |globals: &str| load(&text(globals, "")).configuration.unwrap().global.mail;
+    let usual = Mail { connect_timeout: Span::from_secs(30), ..Mail::default() };
+    assert_eq!(mail(""), usual);
+    let all = mail(
+        "notification_email {\n a@x.org\n b@x.org\n }\n notification_email_from c@x.org\n \
+         smtp_server mail.x.org 587\n smtp_helo_name gate\n smtp_connect_timeout 5\n no_email_faults",
+    );
+    let expected = Mail {
+        to: vec!["a@x.org".into(), "b@x.org".into()],
+        from: Some("c@x.org".into()),
+        server: Some(("mail.x.org".into(), 587)),
+        helo: Some("gate".into()),
+        connect_timeout: Span::from_secs(5),
+        no_faults: true,
+    };
+    assert_eq!(all, expected);
+    assert_eq!(mail("smtp_server 10.0.0.9").server, Some(("10.0.0.9".into(), 25)));
+    for (globals, inside, wanted) in [
+        ("", "", false),
+        ("", "smtp_alert", true),
+        ("smtp_alert", "", true),
+        ("smtp_alert\n smtp_alert_vrrp off", "", false),
+        ("smtp_alert_vrrp on", "", true),
+        ("smtp_alert_vrrp on", "smtp_alert off", false),
+    ] {
+        let configuration = load(&text(globals, inside)).configuration.unwrap();
+        let routers = &configuration.notifications.routers;
+        let found = routers.get("A").is_some_and(|notify| notify.mail);
+        assert_eq!(found, wanted, "{globals} / {inside}");
+    }
 }

@@ -82,6 +82,20 @@ impl Mac {
     /// RFC 2464 section 7).
     pub const VRRP_IPV6: Mac = Mac([0x33, 0x33, 0x00, 0x00, 0x00, 0x12]);
 
+    /// Where packets to the multicast group `group` go (RFC 1112 section 6.4, RFC 2464 section 7).
+    pub const fn of_group(group: IpAddr) -> Mac {
+        match group {
+            IpAddr::V4(group) => {
+                let [_, b, c, d] = group.octets();
+                Mac([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+            }
+            IpAddr::V6(group) => {
+                let [.., a, b, c, d] = group.octets();
+                Mac([0x33, 0x33, a, b, c, d])
+            }
+        }
+    }
+
     /// All nodes of IPv6 on a link: the Ethernet form of ff02::1 (RFC 2464 section 7).
     pub const ALL_NODES: Mac = Mac([0x33, 0x33, 0x00, 0x00, 0x00, 0x01]);
 }

@@ -23,8 +23,10 @@ pub(super) fn conduct(router: &Facts<'_>) -> (Conduct, ChecksumForm) {
     let down_adverts = down_adverts.and_then(|count| u8::try_from(count).ok()).unwrap_or(3);
     let silent = switch(instance::LOWER_PRIO_NO_ADVERT, global::VRRP_LOWER_PRIO_NO_ADVERT);
     let yields = switch(instance::HIGHER_PRIO_SEND_ADVERT, global::VRRP_HIGHER_PRIO_SEND_ADVERT);
+    let old = section.get(instance::OLD_UNICAST_CHECKSUM);
     let conduct = Conduct {
         follow_checksum,
+        old_checksum: old.is_none_or(|setting| setting.text() != Some("never")),
         authentication: authentication(router),
         down_adverts: if router.strict { 3 } else { down_adverts.clamp(1, 100) },
         strict: router.strict,
@@ -45,6 +47,10 @@ pub(super) fn conduct(router: &Facts<'_>) -> (Conduct, ChecksumForm) {
 /// What v3's checksum over IPv4 covers, and whether it follows others'.
 fn checksum(router: &Facts<'_>) -> (ChecksumForm, bool) {
     let (section, globals) = (router.section, router.globals);
+    let old = section.get(instance::OLD_UNICAST_CHECKSUM).filter(|old| old.text() != Some("never"));
+    if old.is_some() && router.unicast && section.text(instance::VIPRD_V3_CHECKSUM).is_none() {
+        return (ChecksumForm::GroupPseudoHeader, false);
+    }
     // What is said of the router goes before what is said of all; the exact word before the switch.
     for (section, word, switch) in [
         (section, instance::VIPRD_V3_CHECKSUM, instance::V3_CHECKSUM_AS_V2),
@@ -106,7 +112,11 @@ mod tests {
 
     #[test]
     fn the_checksum_is_what_is_named_last() {
-        use ChecksumForm::{Message, PseudoHeader};
+        use ChecksumForm::{GroupPseudoHeader, Message, PseudoHeader};
+        let peers = "unicast_peer {\n 10.0.0.9\n}\n";
+        let old = format!("{peers}old_unicast_checksum");
+        let never = format!("{peers}old_unicast_checksum never");
+        let named = format!("{old}\nviprd_v3_checksum rfc9568");
         for (globals, lines, expected) in [
             ("", "", (PseudoHeader, true)),
             ("v3_checksum_as_v2", "", (Message, false)),
@@ -115,10 +125,15 @@ mod tests {
             ("viprd_v3_checksum rfc9568", "", (Message, false)),
             ("viprd_v3_checksum rfc9568", "viprd_v3_checksum rfc5798", (PseudoHeader, false)),
             ("", "v3_checksum_as_v2\nviprd_v3_checksum auto", (PseudoHeader, true)),
+            ("v3_checksum_as_v2", &old, (GroupPseudoHeader, false)),
+            ("", &named, (Message, false)),
+            ("", &never, (PseudoHeader, true)),
+            ("", "old_unicast_checksum", (PseudoHeader, true)),
         ] {
             let params = params(globals, &format!("version 3\n{lines}"));
             let found = (params.checksum_form, params.conduct.follow_checksum);
             assert_eq!(found, expected, "{globals} / {lines}");
+            assert_eq!(params.conduct.old_checksum, !lines.ends_with("never"));
         }
     }
 

@@ -20,6 +20,7 @@ use crate::base::{
 };
 use crate::vrrp::{Extras, GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
 use crate::wire::Version;
+use crate::wire::vrrp::standard_group;
 use vmac::{Vmac, Vmacs};
 
 /// Turns a model into what the daemon runs on; `routers` are those that can run.
@@ -247,6 +248,13 @@ impl<'m> Lowering<'m> {
         };
         let repeat = count(instance::GARP_MASTER_REPEAT, global::VRRP_GARP_MASTER_REPEAT)
             .unwrap_or(default.repeat);
+        let extra = section.get(instance::GARP_EXTRA_IF);
+        let extra = extra.or_else(|| globals.get(global::VRRP_GARP_EXTRA_IF));
+        let extra = extra.map_or(&[][..], |setting| setting.items());
+        let seconds = extra.iter().find_map(|item| match item.datum {
+            Datum::Int(seconds) => u64::try_from(seconds).ok(),
+            _ => None,
+        });
         let delay = time(instance::GARP_MASTER_DELAY, global::VRRP_GARP_MASTER_DELAY)
             .unwrap_or(default.delay);
         GarpParams {
@@ -272,6 +280,8 @@ impl<'m> Lowering<'m> {
             )
             .or_else(|| globals.time(global::VRRP_GARP_MASTER_DELAY))
             .unwrap_or(default.delay),
+            extra: Span::from_secs(seconds.unwrap_or(0)),
+            extra_all: extra.len() > 1,
         }
     }
 }
@@ -342,9 +352,19 @@ fn transport(router: &Facts<'_>) -> Transport {
     let given = section.settings.iter().rev().find(|setting| sources.contains(&setting.key));
     let source = given.and_then(|setting| section.ip(setting.key));
     let fault_without = !router.strict && section.is_set(instance::UNICAST_FAULT_NO_PEER);
+    let of_family = |ip: &IpAddr| ip.is_ipv6() == router.is_v6;
+    let family = if router.is_v6 { Family::Ipv6 } else { Family::Ipv4 };
+    let common = match family {
+        Family::Ipv4 => global::VRRP_MCAST_GROUP4,
+        Family::Ipv6 => global::VRRP_MCAST_GROUP6,
+    };
+    let group = |ip: &IpAddr| ip.is_multicast() && of_family(ip);
+    let given = section.ip(instance::MCAST_DST_IP).filter(group);
+    let given = given.or_else(|| router.globals.ip(common).filter(group));
     Transport {
-        family: if router.is_v6 { Family::Ipv6 } else { Family::Ipv4 },
-        source: source.filter(|ip| ip.is_ipv6() == router.is_v6),
+        family,
+        group: given.filter(|group| *group != standard_group(family)),
+        source: source.filter(of_family),
         unicast: (router.unicast || fault_without).then(|| unicast(router)),
     }
 }

@@ -38,10 +38,13 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity, Verdict};
 pub use host::default_file;
 pub use notify::{Notifications, Notify};
 pub use print::{print, vocabulary};
-pub use settings::{Buffers, Fifo, FileSettings, Firewall, Global, Process, ScriptSettings};
+pub use settings::{
+    Buffers, Fifo, FileSettings, Firewall, GarpGroup, GarpPacing, Global, Mail, Process,
+    ScriptSettings,
+};
 pub use source::{Files, MemoryFiles, OsFiles};
 
-pub use track::{Script, TrackFile, TrackNames, Tracker, TrackerKind};
+pub use track::{ArgumentFit, Script, TrackFile, TrackNames, TrackProcess, Tracker, TrackerKind};
 
 use crate::base::{LinkId, LinkNames, Span, TrackId, VirtualAddress, Way};
 use crate::vrrp::RouterParams;

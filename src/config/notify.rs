@@ -29,6 +29,8 @@ pub struct Notify {
     pub master_rx_lower_pri: Option<Command>,
     /// Whether changed priorities are told to the named pipes.
     pub priority_changes: bool,
+    /// Whether changes are told by mail.
+    pub mail: bool,
 }
 
 /// The commands of all virtual routers and sync groups that have any, by name.
@@ -53,6 +55,10 @@ pub(super) fn notifications(
     globals: &Section,
     routers: &[Facts<'_>],
 ) -> Notifications {
+    let mail_all = globals
+        .bool(global::SMTP_ALERT_VRRP)
+        .or_else(|| globals.bool(global::SMTP_ALERT))
+        .unwrap_or(false);
     let all_priorities = globals.is_set(global::VRRP_NOTIFY_PRIORITY_CHANGES);
     let mut found = Notifications::default();
     let command = |section: &Section, key: Key| section.command(key).cloned();
@@ -70,6 +76,7 @@ pub(super) fn notifications(
             priority_changes: section
                 .bool(instance::NOTIFY_PRIORITY_CHANGES)
                 .unwrap_or(all_priorities),
+            mail: section.bool(instance::SMTP_ALERT).unwrap_or(mail_all),
         };
         if notify != Notify::default() {
             found.routers.insert(router.name().into(), notify);
@@ -84,6 +91,7 @@ pub(super) fn notifications(
             fault: command(section, sync::NOTIFY_FAULT),
             stop: command(section, sync::NOTIFY_STOP),
             any: command(section, sync::NOTIFY),
+            mail: section.bool(sync::SMTP_ALERT).unwrap_or(mail_all),
             ..Notify::default()
         };
         if notify != Notify::default() {

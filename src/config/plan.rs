@@ -206,8 +206,6 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.scripts.fifos != b.scripts.fifos, "notify_fifo, vrrp_notify_fifo"),
         (a.buffers != b.buffers, "vrrp_netlink_*_rcv_bufs"),
         (a.firewall != b.firewall, "nftables, nftables_priority, nftables_counters"),
-        (a.mcast_group4 != b.mcast_group4, "vrrp_mcast_group4"),
-        (a.mcast_group6 != b.mcast_group6, "vrrp_mcast_group6"),
     ];
     differences.into_iter().filter_map(|(differs, name)| differs.then_some(name)).collect()
 }

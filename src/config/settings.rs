@@ -1,8 +1,7 @@
 //! Settings of the daemon, typed: what `global_defs` and the top level say.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use super::command::Command;
+use super::keywords::group::garp;
 use super::keywords::{Key, global, root};
 use super::model::{Datum, Section};
 use crate::base::Span;
@@ -20,28 +19,46 @@ pub struct Global {
     pub use_pid_dir: bool,
     /// How it is scheduled.
     pub process: Process,
-    /// Where adverts over IPv4 go, if not to 224.0.0.18.
-    pub mcast_group4: Option<Ipv4Addr>,
-    /// Where adverts over IPv6 go, if not to ff02::12.
-    pub mcast_group6: Option<Ipv6Addr>,
     /// How long after its start the daemon only listens.
     pub startup_delay: Span,
     /// How long after the host's start the daemon only listens.
     pub delay_after_boot: Span,
-    /// The least time between two gratuitous ARPs on an interface.
-    pub garp_interval: Span,
-    /// The least time between two unsolicited neighbour advertisements on an interface.
-    pub gna_interval: Span,
+    /// How fast addresses are announced.
+    pub pacing: GarpPacing,
     /// Whether adverts of unknown virtual routers are logged.
     pub log_unknown_vrids: bool,
     /// Scripts.
     pub scripts: ScriptSettings,
+    /// Mails about changes.
+    pub mail: Mail,
     /// Receive buffers, in bytes.
     pub buffers: Buffers,
     /// Files that the daemon writes.
     pub files: FileSettings,
     /// The nftables table of addresses that take no traffic.
     pub firewall: Firewall,
+}
+
+/// How fast addresses are announced. Nothing waits for a gap of zero.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GarpPacing {
+    /// The least time between two gratuitous ARPs on an interface (`vrrp_garp_interval`).
+    pub garp: Span,
+    /// The same of unsolicited neighbour advertisements (`vrrp_gna_interval`).
+    pub gna: Span,
+    /// Interfaces with gaps of their own.
+    pub groups: Vec<GarpGroup>,
+}
+
+/// Interfaces that share the gaps between announcements (`garp_group`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GarpGroup {
+    /// The least time between two gratuitous ARPs on any of them.
+    pub garp: Span,
+    /// The same of unsolicited neighbour advertisements.
+    pub gna: Span,
+    /// Their names.
+    pub interfaces: Vec<String>,
 }
 
 /// The nftables table of addresses that take no traffic.
@@ -103,6 +120,23 @@ pub struct ScriptSettings {
     pub states_on_reload: bool,
     /// Named pipes that get changes of state, with what reads them.
     pub fifos: Vec<Fifo>,
+}
+
+/// How mails about changes are sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mail {
+    /// To whom; nobody gets any if this is empty.
+    pub to: Vec<String>,
+    /// From whom.
+    pub from: Option<String>,
+    /// By which server, and its port.
+    pub server: Option<(String, u16)>,
+    /// The name that is told to it.
+    pub helo: Option<String>,
+    /// How long it may take to answer.
+    pub connect_timeout: Span,
+    /// Whether faults are no matter for mails.
+    pub no_faults: bool,
 }
 
 /// A named pipe that gets changes of state.
@@ -182,18 +216,9 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             spin: micros(global::VIPRD_SPIN_US).unwrap_or(Span::ZERO),
             umask: globals.text(global::UMASK).and_then(umask),
         },
-        mcast_group4: match globals.ip(global::VRRP_MCAST_GROUP4) {
-            Some(IpAddr::V4(group)) if group.is_multicast() => Some(group),
-            _ => None,
-        },
-        mcast_group6: match globals.ip(global::VRRP_MCAST_GROUP6) {
-            Some(IpAddr::V6(group)) if group.is_multicast() => Some(group),
-            _ => None,
-        },
         startup_delay: time(global::VRRP_STARTUP_DELAY),
         delay_after_boot: time(global::VRRP_DELAY_AFTER_BOOT),
-        garp_interval: time(global::VRRP_GARP_INTERVAL),
-        gna_interval: time(global::VRRP_GNA_INTERVAL),
+        pacing: pacing(model, globals),
         log_unknown_vrids: globals.is_set(global::LOG_UNKNOWN_VRIDS),
         scripts: ScriptSettings {
             security: globals.is_set(global::ENABLE_SCRIPT_SECURITY),
@@ -207,6 +232,7 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             states_on_reload: globals.is_set(global::FIFO_WRITE_VRRP_STATES_ON_RELOAD),
             fifos: fifos(globals),
         },
+        mail: mail(globals),
         buffers: Buffers {
             netlink_commands: bytes(global::VRRP_NETLINK_CMD_RCV_BUFS),
             netlink_commands_force: globals.is_set(global::VRRP_NETLINK_CMD_RCV_BUFS_FORCE),
@@ -223,6 +249,23 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
     }
 }
 
+fn pacing(model: &Section, globals: &Section) -> GarpPacing {
+    let of = |section: &Section, key: Key| section.time(key);
+    let common = |key: Key| of(globals, key).unwrap_or(Span::ZERO);
+    let (gap, gna) = (common(global::VRRP_GARP_INTERVAL), common(global::VRRP_GNA_INTERVAL));
+    let group = |section: &Section| GarpGroup {
+        garp: of(section, garp::GARP_INTERVAL).unwrap_or(gap),
+        gna: of(section, garp::GNA_INTERVAL).unwrap_or(gna),
+        interfaces: section
+            .text(garp::INTERFACE)
+            .into_iter()
+            .chain(section.words(garp::INTERFACES).map(|name| &*name.text))
+            .map(str::to_owned)
+            .collect(),
+    };
+    GarpPacing { garp: gap, gna, groups: model.blocks(root::GARP_GROUP).map(group).collect() }
+}
+
 fn cpus(globals: &Section) -> Vec<u16> {
     let items = globals.get(global::VRRP_CPU_AFFINITY).map_or(&[][..], |setting| setting.items());
     let number = |datum: &Datum| match datum {
@@ -230,6 +273,26 @@ fn cpus(globals: &Section) -> Vec<u16> {
         _ => None,
     };
     items.iter().filter_map(|item| number(&item.datum)).collect()
+}
+
+fn mail(globals: &Section) -> Mail {
+    let text = |key: Key| globals.text(key).map(str::to_owned);
+    let lines = globals.lines(global::NOTIFICATION_EMAIL);
+    let server = globals.get(global::SMTP_SERVER).and_then(|setting| {
+        let port = setting.items().get(1).and_then(|item| match &item.datum {
+            Datum::Int(port) => u16::try_from(*port).ok(),
+            _ => None,
+        });
+        Some((text(global::SMTP_SERVER)?, port.unwrap_or(25)))
+    });
+    Mail {
+        to: lines.filter_map(|line| line.name().map(str::to_owned)).collect(),
+        from: text(global::NOTIFICATION_EMAIL_FROM),
+        server,
+        helo: text(global::SMTP_HELO_NAME),
+        connect_timeout: globals.time(global::SMTP_CONNECT_TIMEOUT).unwrap_or(Span::from_secs(30)),
+        no_faults: globals.is_set(global::NO_EMAIL_FAULTS),
+    }
 }
 
 fn fifos(globals: &Section) -> Vec<Fifo> {

@@ -8,7 +8,9 @@ use super::command::Command;
 use super::facts::Facts;
 use super::keywords::group::{sync, track};
 use super::keywords::route::{routes, rules};
-use super::keywords::tracking::{file, file_use, interface, script, script_use, set, set_use};
+use super::keywords::tracking::{
+    file, file_use, interface, process, process_use, script, script_use, set, set_use,
+};
 use super::keywords::{Key, address, instance, root};
 use super::model::{Datum, Entry, Section, Setting};
 use crate::base::{LinkId, LinkNames, Span, TrackId};
@@ -32,6 +34,8 @@ pub enum TrackerKind {
     Script(Script),
     /// A file that holds a number (`track_file`).
     File(TrackFile),
+    /// A program of which so many have to run (`vrrp_track_process`).
+    Process(TrackProcess),
     /// Static addresses, routes and rules (`track_group`).
     Statics,
 }
@@ -64,17 +68,71 @@ pub struct TrackFile {
     pub overwrite: bool,
 }
 
+/// A program of which so many have to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackProcess {
+    /// Its name, or how it was called.
+    pub name: Box<str>,
+    /// Its arguments.
+    pub arguments: Box<[Box<str>]>,
+    /// What they mean.
+    pub fit: ArgumentFit,
+    /// Whether the name is how it was called.
+    pub full_command: bool,
+    /// How many have to run at least.
+    pub quorum: u32,
+    /// How many may run.
+    pub quorum_max: u32,
+    /// How long a change by a new process has to last.
+    pub fork_delay: Span,
+    /// How long a change by one that has ended has to last.
+    pub terminate_delay: Span,
+}
+
+/// How the arguments of a process have to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentFit {
+    /// They don't matter.
+    Any,
+    /// As configured.
+    Exact,
+    /// The last one may be longer.
+    Initial,
+    /// There may be more.
+    Partial,
+}
+
 /// The numbers of tracked things while a daemon runs: the same kind and name, the same number.
 #[derive(Clone, Debug, Default)]
 pub struct TrackNames {
-    ids: HashMap<(u8, Box<str>), TrackId>,
+    ids: HashMap<(Named, Box<str>), TrackId>,
+}
+
+/// What has names of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Named {
+    Script,
+    File,
+    Process,
+    Statics,
 }
 
 impl TrackNames {
     /// The number of a tracked thing, made now if it is new.
     pub fn intern(&mut self, tracker: &Tracker) -> TrackId {
         let next = TrackId(self.ids.len() as u32);
-        *self.ids.entry((tracker.what.number(), tracker.name.clone())).or_insert(next)
+        *self.ids.entry((tracker.what.named(), tracker.name.clone())).or_insert(next)
+    }
+}
+
+impl TrackerKind {
+    fn named(&self) -> Named {
+        match self {
+            TrackerKind::Script(_) => Named::Script,
+            TrackerKind::File(_) => Named::File,
+            TrackerKind::Process(_) => Named::Process,
+            TrackerKind::Statics => Named::Statics,
+        }
     }
 }
 
@@ -82,12 +140,13 @@ impl TrackNames {
 pub(super) struct Trackers<'m> {
     scripts: HashMap<&'m str, &'m Section>,
     files: HashMap<&'m str, &'m Section>,
+    processes: HashMap<&'m str, &'m Section>,
     sets: HashMap<&'m str, &'m Section>,
     /// The sync group of each virtual router that is in one.
     groups: HashMap<&'m str, &'m Section>,
     /// The track groups of each virtual router that is in one which anything static names.
     statics: HashMap<&'m str, Vec<&'m str>>,
-    ids: HashMap<(u8, &'m str), TrackId>,
+    ids: HashMap<(Named, &'m str), TrackId>,
     found: Vec<Tracker>,
 }
 
@@ -124,6 +183,7 @@ impl<'m> Trackers<'m> {
             statics,
             scripts: by_name(root::VRRP_SCRIPT),
             files: by_name(root::TRACK_FILE),
+            processes: by_name(root::VRRP_TRACK_PROCESS),
             sets: by_name(root::VIPRD_TRACK_SET),
             groups,
             ids: HashMap::new(),
@@ -152,6 +212,7 @@ impl<'m> Trackers<'m> {
             (instance::TRACK_INTERFACE, Kind::Link),
             (instance::TRACK_SCRIPT, Kind::Script),
             (instance::TRACK_FILE, Kind::File),
+            (instance::TRACK_PROCESS, Kind::Process),
             (instance::VIPRD_TRACK_SET, Kind::Set),
         ];
         for (key, kind) in own {
@@ -163,6 +224,7 @@ impl<'m> Trackers<'m> {
             (sync::TRACK_INTERFACE, Kind::Link),
             (sync::TRACK_SCRIPT, Kind::Script),
             (sync::TRACK_FILE, Kind::File),
+            (sync::TRACK_PROCESS, Kind::Process),
             (sync::VIPRD_TRACK_SET, Kind::Set),
         ];
         if let Some(group) = group {
@@ -200,12 +262,14 @@ impl<'m> Trackers<'m> {
             Kind::Link => interface::WEIGHT,
             Kind::Script => script_use::WEIGHT,
             Kind::File => file_use::WEIGHT,
+            Kind::Process => process_use::WEIGHT,
             Kind::Set => set_use::WEIGHT,
         };
         let defined = match kind {
             Kind::Link | Kind::Set => None,
             Kind::Script => self.scripts.get(name).and_then(|it| it.get(script::WEIGHT)),
             Kind::File => self.files.get(name).and_then(|it| it.get(file::WEIGHT)),
+            Kind::Process => self.processes.get(name).and_then(|it| it.get(process::WEIGHT)),
         };
         let mut influence = match entry.get(weight).or(defined) {
             Some(setting) => influence(setting),
@@ -238,6 +302,10 @@ impl<'m> Trackers<'m> {
             },
             Kind::File => match self.file(name) {
                 Some(id) => Tracked::File(id),
+                None => return,
+            },
+            Kind::Process => match self.process(name) {
+                Some(id) => Tracked::Process(id),
                 None => return,
             },
         };
@@ -303,9 +371,45 @@ impl<'m> Trackers<'m> {
         self.intern(name, TrackerKind::Statics)
     }
 
+    fn process(&mut self, name: &'m str) -> Option<TrackId> {
+        let section = *self.processes.get(name)?;
+        let setting = section.get(process::PROCESS)?;
+        let mut words = setting.items().iter().filter_map(|item| match &item.datum {
+            Datum::Text(text) => Some(text.clone()),
+            _ => None,
+        });
+        let command = words.next()?;
+        let arguments: Box<[Box<str>]> = words.collect();
+        let fit = match (section.text(process::PARAM_MATCH), arguments.is_empty()) {
+            (None, true) => ArgumentFit::Any,
+            // A rule for no arguments means that there must be none.
+            (None, false) | (Some(_), true) => ArgumentFit::Exact,
+            (Some("initial"), false) => ArgumentFit::Initial,
+            (Some(_), false) => ArgumentFit::Partial,
+        };
+        let (quorum, quorum_max) = quorums(section);
+        // Of a delay and one for both the later one holds.
+        let position = |key| section.settings.iter().rposition(|setting| setting.key == key);
+        let delay = |own: Key| {
+            let key = [own, process::DELAY_BOTH].into_iter().max_by_key(|&key| position(key));
+            key.and_then(|key| section.time(key)).unwrap_or(Span::ZERO)
+        };
+        let what = TrackerKind::Process(TrackProcess {
+            name: command,
+            arguments,
+            fit,
+            full_command: section.is_set(process::FULL_COMMAND),
+            quorum,
+            quorum_max,
+            fork_delay: delay(process::FORK_DELAY),
+            terminate_delay: delay(process::TERMINATE_DELAY),
+        });
+        Some(self.intern(name, what))
+    }
+
     fn intern(&mut self, name: &'m str, what: TrackerKind) -> TrackId {
         let next = TrackId(self.found.len() as u32);
-        let id = *self.ids.entry((what.number(), name)).or_insert(next);
+        let id = *self.ids.entry((what.named(), name)).or_insert(next);
         if id == next {
             self.found.push(Tracker { id, name: name.into(), what });
         }
@@ -323,13 +427,20 @@ pub(super) fn static_entries(model: &Section) -> impl Iterator<Item = (&Entry, K
     lines.into_iter().flat_map(|(lines, key)| model.lines(lines).map(move |entry| (entry, key)))
 }
 
-impl TrackerKind {
-    /// Names are unique among things of one kind.
-    fn number(&self) -> u8 {
-        match self {
-            TrackerKind::Script(_) => 0,
-            TrackerKind::File(_) => 1,
-            TrackerKind::Statics => 2,
+/// How many processes must run at least, and at most. Of two that contradict each other the first one
+/// holds; none at most means none at least.
+fn quorums(section: &Section) -> (u32, u32) {
+    let count = |key: Key| section.int(key).and_then(|n| u32::try_from(n).ok());
+    match (count(process::QUORUM), count(process::QUORUM_MAX)) {
+        (None, most) => (most.unwrap_or(1).min(1), most.unwrap_or(u32::MAX)),
+        (Some(least), None) => (least, u32::MAX),
+        (Some(least), Some(most)) if least <= most => (least, most),
+        (Some(least), Some(most)) => {
+            let position = |key| section.settings.iter().position(|setting| setting.key == key);
+            match position(process::QUORUM) < position(process::QUORUM_MAX) {
+                true => (least, u32::MAX),
+                false => (most.min(1), most),
+            }
         }
     }
 }
@@ -345,6 +456,7 @@ enum Kind {
     Link,
     Script,
     File,
+    Process,
     Set,
 }
 

@@ -113,8 +113,9 @@ pub struct ShowRecord {
     /// How its v2 adverts are authenticated: `none`, `password` or `header`.
     #[serde(default)]
     pub authentication: String,
-    /// What its v3 checksums over IPv4 cover now: `rfc9568` (the message) or `rfc5798` (a
-    /// pseudo-header too); `None` for v2, which has one form.
+    /// What its v3 checksums over IPv4 cover now: `rfc9568` (the message), `rfc5798` (a
+    /// pseudo-header too) or `old_unicast` (one that names the multicast group); `None` for v2,
+    /// which has one form.
     #[serde(default)]
     pub checksum: Option<String>,
     /// How it announces its addresses.

@@ -103,6 +103,7 @@ impl View<'_> {
                 match router.checksum_form {
                     ChecksumForm::Message => "rfc9568",
                     ChecksumForm::PseudoHeader => "rfc5798",
+                    ChecksumForm::GroupPseudoHeader => "old_unicast",
                 }
                 .into()
             }),

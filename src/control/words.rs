@@ -19,6 +19,8 @@ pub fn fault_words(fault: Fault, names: &LinkNames, tracking: &Tracking) -> Stri
                     (Tracked::File(_), _) => format!("the number in tracked file {name}"),
                     (Tracked::Script(_), false) => format!("script {name} fails"),
                     (Tracked::Script(_), true) => format!("script {name} succeeds"),
+                    (Tracked::Process(_), false) => format!("tracked process {name} has no quorum"),
+                    (Tracked::Process(_), true) => format!("tracked process {name} has its quorum"),
                     (_, false) => format!("{what} {name} is not as it must be"),
                     (_, true) => format!("{what} {name} is as it must not be"),
                 }

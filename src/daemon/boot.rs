@@ -16,12 +16,14 @@ use super::delays::{Delay, Delays};
 use super::files::Files;
 use super::frames::Frames;
 use super::journal::{self, Journal};
+use super::mail;
 use super::manners;
+use super::processes::Processes;
 use super::programs::{Programs, run_once};
 use super::pulse::Pulse;
 use super::refusals::Limiter;
 use super::reload::{self, Reload};
-use super::run::{Daemon, Joined};
+use super::run::Daemon;
 use super::scripts::Scripts;
 use super::signals;
 use super::sysctl::Sysctls;
@@ -96,7 +98,11 @@ pub fn main() -> ExitCode {
     let mut command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
     let program = command_line.next().unwrap_or_default();
     let program = Path::new(&program).file_name().map_or("viprd".into(), |n| n.to_string_lossy());
-    let arguments = match Arguments::read(&program, &command_line.collect::<Vec<_>>()) {
+    let words: Vec<String> = command_line.collect();
+    if let Some(code) = mail::sent(&words) {
+        return code;
+    }
+    let arguments = match Arguments::read(&program, &words) {
         Ok(arguments) => arguments,
         Err(exit) if exit.status.is_ok() => {
             print!("{}", exit.output);
@@ -233,6 +239,7 @@ fn start(
     for why in arguments.without_effect() {
         info!("no effect here: {why}");
     }
+    let home = arguments.namespace.as_ref().and_then(|_| NetworkNamespace::current().ok());
     if let Some(namespace) = &arguments.namespace {
         NetworkNamespace::open(namespace)
             .and_then(|namespace| namespace.enter())
@@ -241,7 +248,7 @@ fn start(
     if let Err(cause) = process::set_timer_slack(Duration::from_nanos(1)) {
         warn!("timers may be 50 µs late: {cause}");
     }
-    let io = io::open(backend).map_err(system("no way to do input and output"))?;
+    let mut io = io::open(backend).map_err(system("no way to do input and output"))?;
     if let Some(why) = &io.fallback {
         warn!("using epoll: {why}");
     }
@@ -261,6 +268,8 @@ fn start(
         configuration;
     let mut files = Files::new();
     files.track(clock::now(), &trackers);
+    let mut processes = Processes::new(home);
+    processes.track(&trackers, &mut *io.io);
     let mut delays = Delays::default();
     delays.configure(link_delays.into_iter().map(|(link, down, up)| (link, Delay { down, up })));
     if routers.is_empty() {
@@ -275,7 +284,9 @@ fn start(
     host.configure_statics(&statics.addresses);
     // Seconds since 1970: above what an earlier run can have reached with one advert a second.
     let sequence = u32::try_from(clock::wall_nanos() / 1_000_000_000).unwrap_or(0);
-    let frames = Frames::new(&sockets, &routers, names.len(), sequence);
+    let mut frames = Frames::new(&sockets, &routers, names.len(), sequence);
+    let macvlans = routers.iter().flat_map(|router| &router.macvlans);
+    frames.pacing.configure(&global.pacing, &names, macvlans);
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
     let log_unknown_vrids = global.log_unknown_vrids;
@@ -300,9 +311,10 @@ fn start(
         scripts: Scripts::new(clock::now(), &trackers, programs),
         track_names,
         files,
+        processes,
         delays,
         link_up: vec![None; names.len()],
-        joined: vec![Joined::default(); names.len()],
+        joined: vec![Vec::new(); names.len()],
         names,
         sockets,
         keep_addresses: arguments.dont_release_vrrp,

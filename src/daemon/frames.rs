@@ -8,8 +8,11 @@ use std::os::fd::{AsRawFd, RawFd};
 use zerocopy::IntoBytes;
 
 use super::boot::Sockets;
+use super::pacing::{self, Pacing};
 use super::tokens;
-use crate::base::{Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId};
+use crate::base::{
+    Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, RouterId, VirtualAddress,
+};
 use crate::io::Io;
 use crate::vrrp::{Engine, RouterParams, RouterView, StateName};
 use crate::wire::Version;
@@ -39,14 +42,16 @@ pub(super) struct Frames {
     first: VecDeque<Announcement>,
     /// The repetitions, after everybody's first.
     again: VecDeque<Announcement>,
+    /// What has to keep a distance from what left before.
+    pub pacing: Pacing,
 }
 
 /// A router whose adverts a link carries.
 #[derive(Clone, Copy, Debug)]
 struct Carried {
     router: RouterId,
-    /// Whose multicast group it listens to; `None`: it has unicast peers.
-    group: Option<Family>,
+    /// The multicast group that it listens to; `None`: it has unicast peers.
+    group: Option<IpAddr>,
 }
 
 /// An advert that can be sent as it is.
@@ -83,6 +88,8 @@ pub(super) enum Announced {
     All,
     /// Those that its last change has brought.
     Fresh,
+    /// Those on interfaces that carry no adverts.
+    Extra,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +126,7 @@ impl Frames {
             sequence,
             first: VecDeque::with_capacity(routers.len()),
             again: VecDeque::with_capacity(routers.len()),
+            pacing: Pacing::default(),
         }
     }
 
@@ -169,6 +177,7 @@ impl Frames {
         self.adverts[router.index()] = None;
         self.first.retain(|waiting| waiting.router != router);
         self.again.retain(|waiting| waiting.router != router);
+        self.pacing.forget(router);
     }
 
     /// What is known of `link`.
@@ -182,9 +191,15 @@ impl Frames {
         place.map(|index| LinkId(index as u32))
     }
 
-    /// Whether any router on `link` listens to the multicast group of `family`.
-    pub(super) fn listens(&self, link: LinkId, family: Family) -> bool {
-        self.carried[link.index()].iter().any(|carried| carried.group == Some(family))
+    /// The multicast groups that the routers on `link` listen to.
+    pub(super) fn groups(&self, link: LinkId) -> Vec<IpAddr> {
+        let mut groups = Vec::new();
+        for group in self.carried[link.index()].iter().filter_map(|carried| carried.group) {
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        groups
     }
 
     /// Queues the advert of `router` with this priority; one that is signed gets a sequence number
@@ -232,7 +247,7 @@ impl Frames {
         if let Some(ip @ IpAddr::V4(_)) = params.transport.source.or(own.map(IpAddr::V4))
             && params.transport.family == Family::Ipv4
         {
-            self.send_announcement(io, params.link, ip);
+            send_announcement(io, self.socket, self.links[params.link.index()], ip);
         }
     }
 
@@ -256,12 +271,11 @@ impl Frames {
             if view.state.name() != StateName::Master {
                 continue;
             }
-            let addresses = match next.of {
-                Announced::All => &*view.params.addresses,
-                Announced::Fresh => view.fresh,
-            };
-            for address in addresses {
-                self.send_announcement(io, address.link, address.ip);
+            for address in next.of.addresses(&view) {
+                let (router, link, ip) = (next.router, address.link, address.ip);
+                if self.pacing.admits(now, pacing::Announcement { router, link, ip }) {
+                    send_announcement(io, self.socket, self.links[link.index()], ip);
+                }
                 budget = budget.saturating_sub(1);
             }
             engine.on_announced(now, next.router);
@@ -271,6 +285,21 @@ impl Frames {
         }
     }
 
+    /// Sends announcements that have kept their distance, of those routers that still are Active.
+    pub(super) fn send_paced(&mut self, now: Instant, io: &mut dyn Io, engine: &Engine) {
+        let (links, socket) = (&self.links, self.socket);
+        self.pacing.release(now, GARPS_A_TURN, |pacing::Announcement { router, link, ip }| {
+            let view = engine.view(router);
+            // A reload may have taken the address away.
+            let wanted = view.state.name() == StateName::Master
+                && view.params.addresses.iter().any(|address| address.ip == ip);
+            if wanted {
+                send_announcement(io, socket, links[link.index()], ip);
+            }
+            wanted
+        });
+    }
+
     /// Whether announcements of that sort wait to be sent.
     pub(super) fn waits(&self, round: Round) -> bool {
         match round {
@@ -278,40 +307,56 @@ impl Frames {
             Round::Again => !self.again.is_empty(),
         }
     }
+}
 
-    fn send_announcement(&self, io: &mut dyn Io, link: LinkId, ip: IpAddr) {
-        let Some(LinkFacts { up: true, ifindex, mac: Some(mac), .. }) = self.links[link.index()]
-        else {
-            return;
-        };
-        match ip {
-            IpAddr::V4(ip) => {
-                let garp = GratuitousArp::announce(ip, mac);
-                io.send_frame(tokens::FRAMES, self.socket, ifindex, garp.as_bytes());
-            }
-            IpAddr::V6(ip) => {
-                let advertisement = UnsolicitedAdvertisement::announce(ip, mac);
-                io.send_frame(tokens::FRAMES, self.socket, ifindex, advertisement.as_bytes());
-            }
+/// Sends a gratuitous ARP or neighbour advertisement on the link of those facts, if that can carry it.
+fn send_announcement(io: &mut dyn Io, socket: RawFd, link: Option<LinkFacts>, ip: IpAddr) {
+    let Some(LinkFacts { up: true, ifindex, mac: Some(mac), .. }) = link else { return };
+    match ip {
+        IpAddr::V4(ip) => {
+            let garp = GratuitousArp::announce(ip, mac);
+            io.send_frame(tokens::FRAMES, socket, ifindex, garp.as_bytes());
         }
+        IpAddr::V6(ip) => {
+            let advertisement = UnsolicitedAdvertisement::announce(ip, mac);
+            io.send_frame(tokens::FRAMES, socket, ifindex, advertisement.as_bytes());
+        }
+    }
+}
+
+impl Announced {
+    /// Those of a router.
+    pub(super) fn addresses<'a>(
+        self,
+        view: &RouterView<'a>,
+    ) -> impl Iterator<Item = &'a VirtualAddress> + use<'a> {
+        let (some, extra): (&[_], _) = match self {
+            Announced::All => (&view.params.addresses, None),
+            Announced::Fresh => (view.fresh, None),
+            Announced::Extra => (&[], Some(view.params.extra_addresses())),
+        };
+        some.iter().chain(extra.into_iter().flatten())
     }
 }
 
 impl Carried {
     fn new(router: RouterId, params: &RouterParams) -> Self {
-        let transport = &params.transport;
-        let group = transport.unicast.is_none().then_some(transport.family);
-        Carried { router, group }
+        Carried { router, group: params.transport.multicast() }
     }
 }
 
 impl Way {
     /// How `content` leaves for those that `params` name.
     fn new(content: &AdvertContent<'_>, params: &RouterParams, facts: &LinkFacts) -> Option<Self> {
-        Some(match &params.transport.unicast {
-            // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
-            None => Way::Multicast(AdvertFrame::new(content, params.source_mac.or(facts.mac)?)),
-            Some(unicast) => {
+        let transport = &params.transport;
+        Some(match (transport.multicast(), &transport.unicast) {
+            (Some(group), _) => {
+                // A virtual MAC is but bytes of the frame: it need not pass through the macvlan.
+                let mac = params.source_mac.or(facts.mac)?;
+                Way::Multicast(AdvertFrame::to_group(content, group, mac))
+            }
+            (None, None) => return None,
+            (None, Some(unicast)) => {
                 let to = |ip| (ip, AdvertFrame::to_peer(content, ip, unicast.ttl));
                 // A list that all routers share names us too.
                 let others = unicast.peers.iter().filter(|peer| peer.ip != content.source);

@@ -6,16 +6,17 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use log::{info, warn};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
+use super::mail;
 use crate::base::Span;
 use crate::config::command::Command;
 use crate::config::{Configuration, Global, Notify, TrackerKind};
@@ -30,6 +31,9 @@ const SCRIPT_USER: &str = "keepalived_script";
 /// What only a shell understands.
 const SHELL_SIGNS: &[char] =
     &['|', '&', ';', '<', '>', '(', ')', '$', '`', '*', '?', '[', '{', '~', '='];
+
+/// How long a mail may take once its server has answered.
+const MAIL_PATIENCE: Span = Span::from_secs(60);
 
 /// A command that is ready to run, or why it isn't to be run.
 pub(super) type Prepared = Result<Arc<Program>, Arc<str>>;
@@ -48,6 +52,8 @@ pub(super) struct Programs {
     /// Run before and after the daemon's work, with how long they may take.
     pub(super) startup: Option<(Prepared, Span)>,
     pub(super) shutdown: Option<(Prepared, Span)>,
+    /// What sends mails.
+    pub(super) mail: Option<Mailer>,
     /// Whether something is refused because others could change it.
     pub(super) insecure: bool,
     /// Whether all states are written to them after a reload.
@@ -68,6 +74,20 @@ pub(super) struct Hooks {
     pub(super) any: Option<Prepared>,
     pub(super) master_rx_lower_pri: Option<Prepared>,
     pub(super) priority_changes: bool,
+    pub(super) mail: bool,
+}
+
+/// What sends mails: this program, once more.
+#[derive(Debug)]
+pub(super) struct Mailer {
+    /// Subject and text are its last arguments.
+    pub(super) program: Arc<Program>,
+    /// How long it may take.
+    pub(super) patience: Span,
+    /// What every subject begins with.
+    pub(super) router_id: Box<str>,
+    /// Whether faults are told.
+    pub(super) tells_faults: bool,
 }
 
 /// A named pipe.
@@ -84,7 +104,7 @@ impl Programs {
         let mut workshop = Workshop::new(&configuration.global);
         let checks = configuration.trackers.iter().map(|tracker| match &tracker.what {
             TrackerKind::Script(script) => Some(workshop.check(&tracker.name, &script.command)),
-            TrackerKind::File(_) | TrackerKind::Statics => None,
+            TrackerKind::File(_) | TrackerKind::Process(_) | TrackerKind::Statics => None,
         });
         let checks = checks.collect();
         let notifications = &configuration.notifications;
@@ -111,6 +131,10 @@ impl Programs {
         };
         let startup = once(&scripts.startup, scripts.startup_timeout);
         let shutdown = once(&scripts.shutdown, scripts.shutdown_timeout);
+        let mail = mailer(&configuration.global).unwrap_or_else(|why| {
+            workshop.problems.push(format!("no mails are sent: {why}"));
+            None
+        });
         let insecure = workshop.safe.values().any(Result::is_err);
         let problems = workshop.problems;
         let states_on_reload = scripts.states_on_reload;
@@ -121,11 +145,32 @@ impl Programs {
             fifos,
             startup,
             shutdown,
+            mail,
             insecure,
             states_on_reload,
             problems,
         }
     }
+}
+
+/// What sends mails, if anybody is to get one.
+fn mailer(global: &Global) -> io::Result<Option<Mailer>> {
+    if global.mail.to.is_empty() {
+        return Ok(None);
+    }
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let words = mail::arguments(&global.mail, host);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // This very program, even if another one has taken its place meanwhile.
+    let us = OsStr::new("/proc/self/exe");
+    let program = Program::new(us, &words, environment(), None, false)?;
+    Ok(Some(Mailer {
+        program: Arc::new(program),
+        patience: global.mail.connect_timeout + MAIL_PATIENCE,
+        router_id: global.router_id.as_deref().unwrap_or(host).into(),
+        tells_faults: !global.mail.no_faults,
+    }))
 }
 
 /// Runs a program and waits for its end, as long as it may take. Not for the loop.
@@ -223,6 +268,7 @@ impl<'c> Workshop<'c> {
             any: run(&notify.any, true),
             master_rx_lower_pri: run(&notify.master_rx_lower_pri, false),
             priority_changes: notify.priority_changes,
+            mail: notify.mail,
         }
     }
 

@@ -21,7 +21,7 @@ use log::{debug, error, info, warn};
 
 use super::delays::Delay;
 use super::programs::Programs;
-use super::run::{Daemon, Joined};
+use super::run::Daemon;
 use super::{tokens, vmacs};
 use crate::base::{Instant, Span};
 use crate::config::plan::{self, Counts, Plan, Step};
@@ -347,6 +347,7 @@ impl Daemon {
                 if let Some(programs) = self.reload.programs.take() {
                     self.scripts.change(now, &configuration.trackers, programs);
                     self.files.track(now, &configuration.trackers);
+                    self.processes.track(&configuration.trackers, &mut *self.io);
                     let delays = configuration.link_delays.iter();
                     let delays = delays.map(|&(link, down, up)| (link, Delay { down, up }));
                     self.delays.configure(delays);
@@ -375,6 +376,8 @@ impl Daemon {
                 self.want_macvlans(&[]);
                 self.block_addresses(&[]);
                 self.change_statics(&configuration.statics);
+                let macvlans = self.engine.views().flat_map(|view| &view.params.macvlans);
+                self.frames.pacing.configure(&configuration.global.pacing, &self.names, macvlans);
                 self.end_reload(now, Some(configuration));
             }
         }
@@ -389,7 +392,7 @@ impl Daemon {
             return;
         }
         self.link_up.resize(links, None);
-        self.joined.resize(links, Joined::default());
+        self.joined.resize(links, Vec::new());
         self.frames.grow_links(links);
         self.engine.grow_links(links);
         self.host.watch(&self.names);

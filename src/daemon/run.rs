@@ -12,6 +12,7 @@ use super::files::Files;
 use super::frames::{Announced, Frames, Round};
 use super::gauges::Gauges;
 use super::journal::Journal;
+use super::processes::Processes;
 use super::programs::Prepared;
 use super::pulse::{Arrivals, Pulse, Wait};
 use super::refusals::{self, Limiter};
@@ -24,7 +25,7 @@ use super::{
     firewall, tokens, words,
 };
 use crate::base::{
-    Family, IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
+    IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
 };
 use crate::config::TrackNames;
 use crate::io::{Completion, Event, Io, Pool, clock, sockets};
@@ -32,7 +33,7 @@ use crate::kernel::{Fact, Firewall, Host, Socket, Wish};
 use crate::vrrp::{Action, Engine, Notice, State};
 use crate::wire::auth::PROTOCOL_AH;
 use crate::wire::ipv6::Ipv6Packet;
-use crate::wire::{Advert, Refusal, ipv4, ipv6};
+use crate::wire::{Advert, Refusal, ipv4};
 
 /// Deadlines fired at a time, and how often in a turn. A takeover costs about 2 µs here, so that a
 /// turn stays below 20 ms even if everything is due at once; between two times the wishes are taken,
@@ -72,6 +73,7 @@ pub(super) struct Daemon {
     pub reload: Reload,
     pub scripts: Scripts,
     pub files: Files,
+    pub processes: Processes,
     /// Run after the end.
     pub shutdown: Option<(Prepared, Span)>,
     /// How long interfaces have to be down, or up, before anybody hears of it.
@@ -109,15 +111,8 @@ pub(super) struct Daemon {
     pub packets_came: bool,
     /// Each link's state as it was last logged.
     pub link_up: Vec<Option<bool>>,
-    /// The interface index by which each link has joined the VRRP groups.
-    pub joined: Vec<Joined>,
-}
-
-/// The interface index by which a link has joined the VRRP group of each family.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Joined {
-    ipv4: Option<IfIndex>,
-    ipv6: Option<IfIndex>,
+    /// The multicast groups that each link has joined, and by which interface index.
+    pub joined: Vec<Vec<(IfIndex, IpAddr)>>,
 }
 
 impl Daemon {
@@ -127,7 +122,7 @@ impl Daemon {
     /// When the ring itself fails.
     pub(super) fn run(&mut self, journal: &mut Journal) -> io::Result<()> {
         self.listen()?;
-        let mut log_waits = false;
+        let mut packets_first = false;
         while !self.has_stopped() {
             let (wake_at, wait) = self.rest(journal.wake_at());
             let now = self.pulse.turn(&mut *self.io, wake_at, wait)?;
@@ -147,15 +142,19 @@ impl Daemon {
                 let run = self.ask_reload();
                 self.clients.promise_reload(run);
             }
-            // The log comes after the packets it tells of, but no later than in the next turn.
-            if log_waits || !self.io.has_unsent() {
+            // The log comes after the packets it tells of, but no later than in the next turn; and so do
+            // other programs.
+            if packets_first || !self.io.has_unsent() {
                 journal.flush(now);
-                log_waits = false;
+                let room = self.engine.next_deadline().since(now);
+                self.scripts.launch(now, room, &mut *self.io);
+                packets_first = false;
             } else {
-                log_waits = true;
+                packets_first = true;
             }
         }
         self.scripts.end();
+        self.processes.end(&mut *self.io);
         // The last words were only queued: with `keep_addresses` nothing else is waited for.
         self.io.turn(Instant::ZERO)
     }
@@ -198,7 +197,8 @@ impl Daemon {
             _ => Instant::NEVER,
         };
         let work = work.min(self.scripts.wake_at()).min(news);
-        let work = work.min(self.files.wake_at()).min(self.delays.wake_at());
+        let work = work.min(self.files.wake_at()).min(self.processes.wake_at());
+        let work = work.min(self.delays.wake_at()).min(self.frames.pacing.wake_at());
         let restore = self.permanent.restore_at;
         work.min(stop).min(start).min(self.retry_requests_at).min(reload).min(restore)
     }
@@ -332,6 +332,7 @@ impl Daemon {
                 (tokens::SIGNALS, Event::Ready) => signalled = true,
                 (tokens::RELOAD, Event::Ready) => read = true,
                 (tokens::FILES, Event::Ready) => self.files.on_ready(),
+                (tokens::PROCESSES, Event::Ready) => self.processes.on_ready(now),
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
                 (token, event) => match (tokens::seat(token), tokens::program(token)) {
                     (Some(seat), _) => self.clients.on_ready(seat),
@@ -376,10 +377,14 @@ impl Daemon {
     /// Looks after other programs and files; what they tell of tracked things goes to the engine.
     /// And what interfaces have been for long enough is believed.
     pub(super) fn run_scripts(&mut self, now: Instant) {
-        self.scripts.turn(now, &mut *self.io);
+        self.scripts.hear(now, &mut *self.io);
         self.files.turn(now);
-        while let Some((object, standing)) =
-            self.scripts.next_standing().or_else(|| self.files.next_standing())
+        self.processes.turn(now);
+        while let Some((object, standing)) = self
+            .scripts
+            .next_standing()
+            .or_else(|| self.files.next_standing())
+            .or_else(|| self.processes.next_standing())
         {
             self.engine.on_track(now, object, standing);
         }
@@ -497,30 +502,30 @@ impl Daemon {
     /// Lets the groups' packets in on links that carry multicast adverts. (Raw sockets hear a group as
     /// soon as any socket of the namespace has joined it on that interface.)
     fn join(&mut self, link: LinkId, facts: Option<LinkFacts>) {
-        let Joined { ipv4, ipv6 } = &mut self.joined[link.index()];
         // Where IPv6 is switched off and on again its memberships are lost, and so is every address.
         let has_ipv6 = facts.is_some_and(|facts| facts.link_local != LinkLocal::None);
-        for (joined, family, group, possible) in [
-            (ipv4, Family::Ipv4, IpAddr::V4(ipv4::VRRP_GROUP), true),
-            (ipv6, Family::Ipv6, IpAddr::V6(ipv6::VRRP_GROUP), has_ipv6),
-        ] {
-            let wanted = possible && self.frames.listens(link, family);
-            let ifindex = facts.filter(|_| wanted).map(|facts| facts.ifindex);
-            if *joined == ifindex {
-                continue;
-            }
-            let memberships = &mut self.sockets.memberships;
-            if let Some(old) = joined.take() {
+        let mut wanted = self.frames.groups(link);
+        wanted.retain(|group| group.is_ipv4() || has_ipv6);
+        let ifindex = facts.map(|facts| facts.ifindex);
+        let (joined, memberships) = (&mut self.joined[link.index()], &mut self.sockets.memberships);
+        joined.retain(|&(old, group)| {
+            let stays = Some(old) == ifindex && wanted.contains(&group);
+            if !stays {
                 // If the interface has gone, so has the membership.
                 let _ = memberships.leave(old, group);
             }
-            if let Some(new) = ifindex {
-                match memberships.join(new, group) {
-                    Ok(()) => *joined = Some(new),
-                    Err(cause) => {
-                        let name = self.names.name(link);
-                        error!("interface {name}: can't join the VRRP group {group}: {cause}");
-                    }
+            stays
+        });
+        let Some(ifindex) = ifindex else { return };
+        for group in wanted {
+            if joined.contains(&(ifindex, group)) {
+                continue;
+            }
+            match memberships.join(ifindex, group) {
+                Ok(()) => joined.push((ifindex, group)),
+                Err(cause) => {
+                    let name = self.names.name(link);
+                    error!("interface {name}: can't join the VRRP group {group}: {cause}");
                 }
             }
         }
@@ -540,6 +545,7 @@ impl Daemon {
     /// Wishes down: adverts first, then addresses, then gratuitous ARPs; one submit carries all.
     pub(super) fn carry_out(&mut self, now: Instant) {
         self.take_wishes(now);
+        self.frames.send_paced(now, &mut *self.io, &self.engine);
         // What became ours in the last batch is announced before the kernel works on the next one;
         // the repetitions wait until every address of a takeover is there.
         self.announce(now, Round::First);
@@ -611,6 +617,9 @@ impl Daemon {
                 Action::AnnounceFresh { router, repeat } => {
                     self.log_announcement(router, Announced::Fresh);
                     self.frames.announce(router, repeat, Announced::Fresh);
+                }
+                Action::AnnounceExtra { router } => {
+                    self.frames.announce(router, 1, Announced::Extra);
                 }
                 Action::Removed { router } => {
                     let view = self.engine.view(router);
@@ -697,11 +706,7 @@ impl Daemon {
     fn log_announcement(&self, router: RouterId, of: Announced) {
         if log::log_enabled!(log::Level::Debug) {
             let view = self.engine.view(router);
-            let addresses = match of {
-                Announced::All => &*view.params.addresses,
-                Announced::Fresh => view.fresh,
-            };
-            for address in addresses {
+            for address in of.addresses(&view) {
                 let (name, link) = (&view.params.name, self.names.name(address.link));
                 let ip = address.ip;
                 let what = match ip {

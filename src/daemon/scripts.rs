@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use log::{debug, error, info, warn};
 
-use super::programs::{Hooks, Pipe, Prepared, Programs};
+use super::programs::{Hooks, Mailer, Pipe, Prepared, Programs};
 use super::tokens;
 use crate::base::{Instant, RouterId, Span, TrackId};
 use crate::config::{Tracker, TrackerKind};
@@ -26,11 +26,19 @@ use crate::io::spawn::{Child, Ended};
 use crate::process::{Backlog, Check, CheckParams, Excerpt, Queue, Wish};
 use crate::vrrp::{Standing, StateName};
 
-/// Programs started in one turn: a fork costs some hundred microseconds.
-const SPAWNS_A_TURN: usize = 4;
+/// Programs started in one turn.
+const SPAWNS_A_TURN: u64 = 4;
+/// What a fork may cost: mostly some hundred microseconds.
+const FORK: Span = Span::from_millis(1);
+/// How long to wait for room between two deadlines, and how long at a time.
+const CROWD_PATIENCE: Span = Span::from_millis(50);
+const CROWD_PAUSE: Span = Span::from_micros(500);
 /// Notifications at work at a time, and how many may wait.
 const NOTICES_AT_ONCE: usize = 16;
 const NOTICES_WAITING: usize = 100_000;
+/// The same for mails, which one server gets.
+const MAILS_AT_ONCE: usize = 4;
+const MAILS_WAITING: usize = 10_000;
 /// How long a notification may take, and how long it has after SIGTERM.
 const NOTICE_PATIENCE: Span = Span::from_secs(60);
 const GRACE: Span = Span::from_secs(2);
@@ -50,6 +58,8 @@ pub(super) struct Scripts {
     ready: Vec<usize>,
     checks: BTreeMap<TrackId, Checked>,
     queue: Queue<Notice>,
+    mails: Queue<Notice>,
+    mailer: Option<Mailer>,
     routers: HashMap<Box<str>, Arc<Hooks>>,
     groups: HashMap<Box<str>, Arc<Hooks>>,
     /// Those of routers that a reload is removing.
@@ -57,6 +67,8 @@ pub(super) struct Scripts {
     pipes: Vec<Speaking>,
     /// When something is due.
     next: Instant,
+    /// Since when there is no room between two deadlines.
+    crowded_since: Option<Instant>,
     /// What has been learned of tracked scripts since somebody looked.
     learned: Vec<(TrackId, Standing)>,
     stopping: bool,
@@ -87,6 +99,7 @@ struct Run {
 enum What {
     Check(TrackId),
     Notice(u64),
+    Mail(u64),
     Reader(usize),
     /// Nobody is interested any more.
     Nothing,
@@ -135,11 +148,14 @@ impl Scripts {
             ready: Vec::new(),
             checks: BTreeMap::new(),
             queue: Queue::new(NOTICES_AT_ONCE, NOTICES_WAITING),
+            mails: Queue::new(MAILS_AT_ONCE, MAILS_WAITING),
+            mailer: None,
             routers: HashMap::new(),
             groups: HashMap::new(),
             former: HashMap::new(),
             pipes: Vec::new(),
             next: Instant::ZERO,
+            crowded_since: None,
             learned: Vec::new(),
             stopping: false,
             states_on_reload: false,
@@ -200,6 +216,7 @@ impl Scripts {
         }
         self.former = mem::replace(&mut self.routers, programs.routers);
         self.groups = programs.groups;
+        self.mailer = programs.mail;
         self.states_on_reload = programs.states_on_reload;
         self.next = Instant::ZERO;
     }
@@ -241,7 +258,7 @@ impl Scripts {
         }
     }
 
-    /// When [`Scripts::turn`] has work.
+    /// When [`Scripts::hear`] or [`Scripts::launch`] has work.
     pub(super) fn wake_at(&self) -> Instant {
         if self.ready.is_empty() && self.learned.is_empty() { self.next } else { Instant::ZERO }
     }
@@ -313,6 +330,7 @@ impl Scripts {
             News::MasterRxLowerPri | News::Priority { .. } => &None,
             _ => &hooks.any,
         };
+        let mails = hooks.mail;
         // First what is for this state alone, then what is for all.
         let arguments = || {
             let priority = priority.to_string();
@@ -329,22 +347,70 @@ impl Scripts {
             self.queue.push(subject, notice);
             self.next = Instant::ZERO;
         }
+        if mails {
+            self.mail(subject, kind, name, news, priority);
+        }
+    }
+
+    /// A mail about a change of state, if somebody is to get one. At the end of everything there is
+    /// none, as with keepalived.
+    fn mail(&mut self, subject: u64, kind: &str, name: &str, news: News, priority: u8) {
+        let Some(mailer) = &self.mailer else { return };
+        let state = match news {
+            News::Master | News::Backup => news.as_str(),
+            News::Fault if mailer.tells_faults => news.as_str(),
+            _ => return,
+        };
+        let kind = if kind == "GROUP" { "Group" } else { "Instance" };
+        let title = format!("[{}] VRRP {kind} {name} - Entering {state} state", mailer.router_id);
+        let text = match (kind, news) {
+            ("Group", _) => format!("All virtual routers of {name} are in state {state} now.\n"),
+            (_, News::Master) => format!(
+                "{name} is master with priority {priority}: its virtual addresses are here now.\n"
+            ),
+            _ => format!(
+                "{name} is in state {state}, its priority is {priority}: its virtual addresses are not \
+                 here.\n"
+            ),
+        };
+        let program = Ok(Arc::new(mailer.program.with_arguments(&[&title, &text])));
+        let notice = Notice { program, arguments: None, title: format!("mail {title}").into() };
+        self.mails.push(subject, notice);
+        self.next = Instant::ZERO;
     }
 
     // A turn.
 
-    /// Looks after what runs, and starts what is due.
-    pub(super) fn turn(&mut self, now: Instant, io: &mut dyn Io) {
-        if self.ready.is_empty() && now < self.next {
-            return;
-        }
+    /// Looks after what runs: how it has ended, what it has written.
+    pub(super) fn hear(&mut self, now: Instant, io: &mut dyn Io) {
         for slot in mem::take(&mut self.ready) {
             self.look_after(now, slot, io);
         }
-        let mut spawns = SPAWNS_A_TURN;
+    }
+
+    /// Starts what is due, and writes to the named pipes: no more than there is `room` for before
+    /// something else is to be done, since a fork takes its time. What has waited for too long for
+    /// that is started one by one.
+    pub(super) fn launch(&mut self, now: Instant, room: Span, io: &mut dyn Io) {
+        if now < self.next {
+            self.crowded_since = None;
+            return;
+        }
+        let mut spawns = SPAWNS_A_TURN.min(room.as_nanos() / FORK.as_nanos());
+        if spawns > 0 {
+            self.crowded_since = None;
+        } else {
+            let since = *self.crowded_since.get_or_insert(now);
+            if now.since(since) < CROWD_PATIENCE {
+                self.next = now + CROWD_PAUSE;
+                return;
+            }
+            spawns = 1;
+        }
         self.run_readers(now, &mut spawns, io);
         self.run_checks(now, &mut spawns, io);
         self.run_notices(now, &mut spawns, io);
+        self.run_mails(now, &mut spawns, io);
         self.end_late_ones(now);
         self.speak(now);
         self.next = self.due(spawns == 0);
@@ -352,7 +418,7 @@ impl Scripts {
 
     fn due(&self, busy: bool) -> Instant {
         let readers_wait = self.pipes.iter().any(|pipe| pipe.reader.is_some());
-        if self.queue.is_ready() || readers_wait && busy {
+        if self.queue.is_ready() || self.mails.is_ready() || readers_wait && busy {
             return Instant::ZERO;
         }
         let checks = self.checks.values().filter(|_| !self.stopping);
@@ -363,7 +429,7 @@ impl Scripts {
         checks.chain(runs).chain(pipes).min().unwrap_or(Instant::NEVER)
     }
 
-    fn run_readers(&mut self, now: Instant, spawns: &mut usize, io: &mut dyn Io) {
+    fn run_readers(&mut self, now: Instant, spawns: &mut u64, io: &mut dyn Io) {
         for index in 0..self.pipes.len() {
             if *spawns == 0 {
                 return;
@@ -376,7 +442,7 @@ impl Scripts {
         }
     }
 
-    fn run_checks(&mut self, now: Instant, spawns: &mut usize, io: &mut dyn Io) {
+    fn run_checks(&mut self, now: Instant, spawns: &mut u64, io: &mut dyn Io) {
         if self.stopping {
             return;
         }
@@ -417,7 +483,7 @@ impl Scripts {
         }
     }
 
-    fn run_notices(&mut self, now: Instant, spawns: &mut usize, io: &mut dyn Io) {
+    fn run_notices(&mut self, now: Instant, spawns: &mut u64, io: &mut dyn Io) {
         while *spawns > 0
             && let Some((subject, notice)) = self.queue.begin()
         {
@@ -438,6 +504,23 @@ impl Scripts {
         match self.queue.take_lost() {
             0 => {}
             lost => error!("{lost} notifications were lost: too many wait already"),
+        }
+    }
+
+    fn run_mails(&mut self, now: Instant, spawns: &mut u64, io: &mut dyn Io) {
+        let patience = self.mailer.as_ref().map_or(NOTICE_PATIENCE, |mailer| mailer.patience);
+        while *spawns > 0
+            && let Some((subject, notice)) = self.mails.begin()
+        {
+            *spawns -= 1;
+            let (what, until) = (What::Mail(subject), now + patience);
+            if self.start(now, notice.program, notice.title, what, until, io).is_none() {
+                self.mails.done(subject);
+            }
+        }
+        match self.mails.take_lost() {
+            0 => {}
+            lost => error!("{lost} mails were not sent: too many wait already"),
         }
     }
 
@@ -551,6 +634,13 @@ impl Scripts {
                 }
                 self.next = Instant::ZERO;
             }
+            What::Mail(subject) => {
+                self.mails.done(subject);
+                if !well {
+                    warn!("{title}: not sent: {how}");
+                }
+                self.next = Instant::ZERO;
+            }
             What::Reader(_) if self.stopping => {}
             What::Reader(_) => warn!("{title}: {how}; it is not started again"),
             What::Nothing => {}
@@ -640,6 +730,8 @@ impl Scripts {
         for run in self.slots.iter().flatten() {
             let signal = match run.what {
                 What::Nothing => libc::SIGKILL,
+                // It has a limit of its own.
+                What::Mail(_) => continue,
                 _ => libc::SIGTERM,
             };
             run.child.signal_group(signal);

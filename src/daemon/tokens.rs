@@ -38,6 +38,8 @@ numbered! {
     FIREWALL,
     /// The inotify descriptor of tracked files.
     FILES,
+    /// The line of the thread that counts processes.
+    PROCESSES,
 }
 
 /// The control client in seat `seat`.

@@ -179,12 +179,19 @@ pub(super) fn notice(
             warn!("VRRP_Instance({name}) packet from {source} {why}: dropped{more}");
         }
         Notice::ChecksumForm { source, theirs, followed } => {
-            let rfc = match theirs {
+            let whose = match theirs {
                 ChecksumForm::Message => "RFC 9568",
                 ChecksumForm::PseudoHeader => "RFC 5798",
+                ChecksumForm::GroupPseudoHeader => "keepalived before 1.3.6",
             };
             let ours = if *followed { "ours does so from now on" } else { "ours does not" };
-            warn!("VRRP_Instance({name}) {source} has the checksum of {rfc}, {ours}{more}");
+            warn!("VRRP_Instance({name}) {source} has the checksum of {whose}, {ours}{more}");
+        }
+        Notice::NoV2 { source } => {
+            warn!(
+                "VRRP_Instance({name}) {source} sends v3 adverts but no v2 ones: routers that know \
+                 only v2 don't hear it{more}"
+            );
         }
         Notice::NewActive { active, before: None } => {
             debug!("VRRP_Instance({name}) master set to {active}");

@@ -7,7 +7,7 @@
 //! [`open`] chooses.
 //!
 //! Beside it stand what the descriptors come from ([`sockets`], [`signals`], [`spawn`]), the [`clock`],
-//! and what a [`process`] does to itself.
+//! and what a [`process`] does to itself, and the host's other [`processes`].
 
 pub mod clock;
 mod epoll;
@@ -15,6 +15,7 @@ pub mod fifo;
 mod memory;
 mod message;
 pub mod process;
+pub mod processes;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;

@@ -251,6 +251,22 @@ impl NetworkNamespace {
         Ok(NetworkNamespace { file: File::open("/proc/thread-self/ns/net")? })
     }
 
+    /// The one that the host's first process is in.
+    ///
+    /// # Errors
+    /// `EACCES` for who may not look at that.
+    pub fn of_init() -> io::Result<Self> {
+        Ok(NetworkNamespace { file: File::open("/proc/1/ns/net")? })
+    }
+
+    /// Another descriptor of it.
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`.
+    pub fn another(&self) -> io::Result<Self> {
+        Ok(NetworkNamespace { file: self.file.try_clone()? })
+    }
+
     /// Puts this thread into it (`setns(2)`). Sockets that are open stay where they are.
     ///
     /// # Errors

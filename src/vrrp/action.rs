@@ -66,6 +66,11 @@ pub enum Action {
         /// Frames for each address.
         repeat: u32,
     },
+    /// Announce `RouterParams::extra_addresses` once.
+    AnnounceExtra {
+        /// Whose.
+        router: RouterId,
+    },
     /// It is configured no more, and this is the last that is heard of it: forget what was kept for
     /// it.
     Removed {
@@ -278,6 +283,12 @@ pub enum Notice {
         theirs: ChecksumForm,
         /// Whether ours will be of that form from now on.
         followed: bool,
+    },
+    /// An Active sends v3 and no v2 beside it, so that v2 routers don't hear it (RFC 9568 section
+    /// 8.4.2).
+    NoV2 {
+        /// Who.
+        source: IpAddr,
     },
     /// It follows another Active than before.
     NewActive {

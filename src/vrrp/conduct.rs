@@ -9,6 +9,9 @@ pub struct Conduct {
     /// Whether the checksums of its v3 adverts over IPv4 take the form that was heard last from
     /// others, and `RouterParams::checksum_form` only until then.
     pub follow_checksum: bool,
+    /// Whether it takes v3 adverts with the checksum of an old keepalived from unicast peers (not with
+    /// `old_unicast_checksum never`).
+    pub old_checksum: bool,
     /// How its v2 adverts are authenticated, and those of others have to be.
     pub authentication: Authentication,
     /// How many intervals a Backup waits before it gives the Active up, 1 to 100
@@ -36,6 +39,7 @@ impl Default for Conduct {
     fn default() -> Self {
         Conduct {
             follow_checksum: true,
+            old_checksum: true,
             authentication: Authentication::None,
             down_adverts: 3,
             strict: false,

@@ -70,6 +70,8 @@ pub struct Engine {
     timers: Wheel,
     /// Second sets and refreshes of gratuitous ARPs.
     garps: Wheel,
+    /// Announcements on interfaces that carry no adverts.
+    extras: Wheel,
     actions: VecDeque<Action>,
     unattributed: UnattributedCounters,
     latency: Latency,
@@ -158,6 +160,7 @@ impl Engine {
             groups: Groups::default(),
             timers: Wheel::new(count),
             garps: Wheel::new(count),
+            extras: Wheel::new(count),
             actions: VecDeque::with_capacity(ACTIONS),
             unattributed: UnattributedCounters::default(),
             latency: Latency::default(),
@@ -311,7 +314,7 @@ impl Engine {
             Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
         });
-        let (verdict, notice) = self.details[id.index()].check(router, own_address, advert);
+        let (verdict, notice) = self.details[id.index()].check(now, router, own_address, advert);
         if let Some(notice) = notice {
             self.notice(id, notice);
         }
@@ -347,6 +350,9 @@ impl Engine {
             self.latency.takeover_addresses.record(now.since(active.due));
         }
         active.addresses_set = true;
+        if !garp.extra.is_zero() && self.extras.deadline(router.index()) == Instant::NEVER {
+            self.extras.set(router.index(), now + garp.extra);
+        }
         if std::mem::take(&mut self.details[router.index()].only_fresh) {
             return self.announce_fresh(now, router, garp.repeat, garp.delay);
         }
@@ -382,11 +388,18 @@ impl Engine {
             let Some(timer) = self.garps.pop_due(now) else { break };
             self.repeat_garps(now, RouterId(timer as u32));
         }
+        for _ in 0..budget {
+            let Some(timer) = self.extras.pop_due(now) else { break };
+            let router = RouterId(timer as u32);
+            self.actions.push_back(Action::AnnounceExtra { router });
+            self.extras.set(timer, now + self.details[timer].params.garp.extra);
+        }
     }
 
     /// When [`Engine::on_deadlines`] wants to be called next, at the latest.
     pub fn next_deadline(&mut self) -> Instant {
-        self.timers.next_deadline().min(self.garps.next_deadline())
+        let garps = self.garps.next_deadline().min(self.extras.next_deadline());
+        self.timers.next_deadline().min(garps)
     }
 
     /// The next deadline, if it is a Backup's: when it is to take over unless an advert arrives.
@@ -676,7 +689,7 @@ impl Engine {
         }
         let (from, to) = (old.name(), state.name());
         let details = &mut self.details[id.index()];
-        details.heard.speaks_v3 = None;
+        (details.heard.speaks_v3, details.heard.without_v2) = (None, None);
         details.since = now;
         details.cause = cause;
         self.actions.push_back(Action::Entered { router: id, from, to, cause });
@@ -684,6 +697,7 @@ impl Engine {
             self.actions.push_back(Action::SetAddresses { router: id });
         } else if from == StateName::Master {
             self.garps.cancel(id.index());
+            self.extras.cancel(id.index());
             details.fresh.clear();
             details.only_fresh = false;
             self.actions.push_back(Action::UnsetAddresses { router: id });
@@ -871,11 +885,11 @@ impl Details {
     }
 
     /// Whether `advert` may be for it rather than for another router with its vrid, if there is one:
-    /// a multicast one, or one from a peer.
+    /// one to its multicast group, or one from a peer.
     #[inline]
     fn expects(&self, advert: &Advert<'_>) -> bool {
         match &self.params.transport.unicast {
-            None => advert.destination.is_multicast(),
+            None => self.params.transport.multicast() == Some(advert.destination),
             Some(unicast) => unicast.peers.iter().any(|peer| peer.ip == advert.source),
         }
     }

@@ -23,7 +23,8 @@ struct Link {
     /// that family.
     ipv4: Option<Box<[u32; 256]>>,
     ipv6: Option<Box<[u32; 256]>>,
-    /// Further routers with a vrid that another one has: unicast ones, told apart by their peers.
+    /// Further routers with a vrid that another one has: told apart by their peers, or by the
+    /// multicast group.
     namesakes: Vec<(Family, Vrid, RouterId)>,
     /// Every router that can't run without this interface.
     dependents: Vec<RouterId>,
@@ -180,7 +181,11 @@ impl Links {
         if facts.mac.is_none() && transport.unicast.is_none() {
             return Some(Fault::NotEthernet(own));
         }
-        if transport.source.is_some() {
+        // A frame to the group carries any source that is configured. Unicast, the kernel sends
+        // nothing from an address that it does not have yet, nor hears anything for it.
+        if let Some(source) = transport.source
+            && !(transport.unicast.is_some() && is_link_local(source))
+        {
             return None;
         }
         match (transport.family, facts.link_local) {
@@ -192,6 +197,10 @@ impl Links {
             (Family::Ipv6, LinkLocal::Ready(_)) => None,
         }
     }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// The interfaces that adverts for the router of `params` come by: its own, and those made on that

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::conduct::Conduct;
 use super::tracking::Tracking;
 use crate::base::{Centis, Family, LinkId, Mac, Macvlan, Span, VirtualAddress, Vrid, Way};
+use crate::wire::vrrp::standard_group;
 use crate::wire::{ChecksumForm, Version};
 
 /// One virtual router as the configuration wants it.
@@ -70,6 +71,9 @@ pub struct Transport {
     /// The address that they come from, of that family (`mcast_src_ip`, `unicast_src_ip`); without
     /// one the interface's own: its primary address, or over IPv6 its link-local one.
     pub source: Option<IpAddr>,
+    /// The multicast group that they go to, of that family (`mcast_dst_ip`); without one the
+    /// standard's own.
+    pub group: Option<IpAddr>,
     /// Where they go instead of to the multicast group.
     pub unicast: Option<Unicast>,
 }
@@ -122,6 +126,11 @@ pub struct GarpParams {
     pub lower_priority_repeat: u32,
     /// From that set to its second (`garp_lower_prio_delay`, default `delay`).
     pub lower_priority_delay: Span,
+    /// How often addresses are announced on interfaces that carry no adverts (`garp_extra_if`), so
+    /// that switches don't forget where those are; zero: never.
+    pub extra: Span,
+    /// Whether on all such interfaces, or only on those made for the virtual MAC.
+    pub extra_all: bool,
 }
 
 impl RouterParams {
@@ -139,6 +148,30 @@ impl RouterParams {
     /// Whether it minds if that address is lost.
     pub fn tracks(&self, link: LinkId, ip: IpAddr) -> bool {
         !self.extras.untracked.contains(&(link, ip))
+    }
+
+    /// The addresses on interfaces whose own Ethernet address its adverts don't show to switches
+    /// (`garp_extra_if`).
+    pub fn extra_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        let macvlan = |link| self.macvlans.iter().find(move |macvlan| macvlan.link == link);
+        let shown = move |link| match (self.source_mac, macvlan(link)) {
+            (Some(mac), Some(macvlan)) => macvlan.mac == mac && macvlan.base == self.link,
+            (Some(_), None) => false,
+            (None, _) => link == self.link,
+        };
+        let meant = move |link| self.garp.extra_all || macvlan(link).is_some();
+        self.addresses.iter().filter(move |address| !shown(address.link) && meant(address.link))
+    }
+}
+
+impl Transport {
+    /// The multicast group that its adverts go to, if they go to any.
+    #[inline]
+    pub fn multicast(&self) -> Option<IpAddr> {
+        match self.unicast {
+            Some(_) => None,
+            None => Some(self.group.unwrap_or(standard_group(self.family))),
+        }
     }
 }
 
@@ -176,6 +209,8 @@ impl Default for GarpParams {
             refresh_repeat: 1,
             lower_priority_repeat: 5,
             lower_priority_delay: Span::from_secs(5),
+            extra: Span::ZERO,
+            extra_all: false,
         }
     }
 }

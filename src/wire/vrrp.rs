@@ -42,14 +42,17 @@ pub enum Version {
 /// What the checksum of a v3 message over IPv4 covers.
 ///
 /// RFC 9568 section 5.2.8 says the message alone; RFC 5798 was read by half the field (keepalived,
-/// FRR, MikroTik) as message and pseudo-header. We accept both. Over IPv6 it always covers the
-/// pseudo-header.
+/// FRR, MikroTik) as message and pseudo-header. We accept both, and what keepalived once sent to
+/// unicast peers. Over IPv6 it always covers the pseudo-header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChecksumForm {
     /// The VRRP message alone: v2, and v3 as RFC 9568 words it.
     Message,
     /// The message and a pseudo-header of source, destination, protocol and length.
     PseudoHeader,
+    /// The same, but the pseudo-header of a unicast packet has the multicast group as destination:
+    /// keepalived before 1.3.6 (its issue 642).
+    GroupPseudoHeader,
 }
 
 /// Why a packet was refused before any virtual router was asked, in the order in which RFC 9568
@@ -360,6 +363,14 @@ impl<'a> From<&'a [[u8; 16]]> for AddressList<'a> {
     }
 }
 
+/// The multicast group that adverts go to (RFC 9568 sections 5.1.1.2 and 5.1.2.2).
+pub const fn standard_group(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(ipv4::VRRP_GROUP),
+        Family::Ipv6 => IpAddr::V6(ipv6::VRRP_GROUP),
+    }
+}
+
 /// Length of an address, in bytes.
 const fn address_len(family: Family) -> usize {
     match family {
@@ -389,8 +400,16 @@ fn checksum_form(version: Version, ip: &Carrier<'_>, message: &[u8]) -> Option<C
     if ip.source.is_ipv4() && sum.is_intact() {
         return Some(ChecksumForm::Message);
     }
-    let with_pseudo_header = sum.and(pseudo_header(ip.source, ip.destination, message.len()));
-    (version == Version::V3 && with_pseudo_header.is_intact()).then_some(ChecksumForm::PseudoHeader)
+    if version != Version::V3 {
+        return None;
+    }
+    let with = |destination| sum.and(pseudo_header(ip.source, destination, message.len()));
+    if with(ip.destination).is_intact() {
+        return Some(ChecksumForm::PseudoHeader);
+    }
+    let group = standard_group(Family::Ipv4);
+    let old = ip.source.is_ipv4() && !ip.destination.is_multicast() && with(group).is_intact();
+    old.then_some(ChecksumForm::GroupPseudoHeader)
 }
 
 /// The sum of the pseudo-header. The two addresses are of one family.
@@ -413,16 +432,16 @@ impl AdvertFrame {
     ///
     /// Addresses beyond the 255th are left out; the configuration does not let them get here.
     pub fn new(content: &AdvertContent<'_>, mac: Mac) -> Self {
-        let (group, ethernet) = match content.source {
-            IpAddr::V4(_) => (
-                IpAddr::V4(ipv4::VRRP_GROUP),
-                EthernetHeader::new(Mac::VRRP_IPV4, mac, ETHERTYPE_IPV4),
-            ),
-            IpAddr::V6(_) => (
-                IpAddr::V6(ipv6::VRRP_GROUP),
-                EthernetHeader::new(Mac::VRRP_IPV6, mac, ETHERTYPE_IPV6),
-            ),
+        AdvertFrame::to_group(content, standard_group(Family::of(content.source)), mac)
+    }
+
+    /// The same to another multicast group, which has to be of the source's family.
+    pub fn to_group(content: &AdvertContent<'_>, group: IpAddr, mac: Mac) -> Self {
+        let ethertype = match content.source {
+            IpAddr::V4(_) => ETHERTYPE_IPV4,
+            IpAddr::V6(_) => ETHERTYPE_IPV6,
         };
+        let ethernet = EthernetHeader::new(Mac::of_group(group), mac, ethertype);
         AdvertFrame::build(content, ethernet.as_bytes(), group, 255)
     }
 
@@ -497,9 +516,15 @@ impl AdvertFrame {
         }
 
         let mut sum = Sum::ZERO.bytes(&bytes[message_at..]);
-        let pseudo = content.checksum_form == ChecksumForm::PseudoHeader || family == Family::Ipv6;
-        if content.version == Version::V3 && pseudo {
-            sum = sum.and(pseudo_header(content.source, to, message_len));
+        let said = match (content.version, family, content.checksum_form) {
+            (Version::V2, ..) | (_, Family::Ipv4, ChecksumForm::Message) => None,
+            (_, Family::Ipv4, ChecksumForm::GroupPseudoHeader) if !to.is_multicast() => {
+                Some(standard_group(family))
+            }
+            _ => Some(to),
+        };
+        if let Some(destination) = said {
+            sum = sum.and(pseudo_header(content.source, destination, message_len));
         }
         let bytes = bytes.into_boxed_slice();
         let mut frame = AdvertFrame { bytes, packet_at, message_at, authentication };
@@ -669,6 +694,39 @@ mod tests {
         for form in [ChecksumForm::Message, ChecksumForm::PseudoHeader] {
             let bytes = packet(Version::V3, form);
             assert_eq!(Advert::parse(&bytes).unwrap().checksum_form, form);
+        }
+    }
+
+    /// What keepalived before 1.3.6 sends to a peer, put together by hand: the pseudo-header names
+    /// 224.0.0.18 though the packet goes to 10.0.0.2.
+    #[test]
+    fn the_old_checksum_of_unicast_is_read_and_told_apart() {
+        #[rustfmt::skip]
+        let message = [0x31, 51, 100, 1, 0, 100, 0, 0, 192, 168, 122, 50];
+        let summed = |destination: [u8; 4]| {
+            let pseudo = [&[192, 168, 122, 2], &destination[..], &[0, 112, 0, 12]].concat();
+            let words = [&pseudo[..], &message].concat();
+            let sum: u32 = words.chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+            !((sum & 0xffff) + (sum >> 16)) as u16
+        };
+        let peer = [10, 0, 0, 2];
+        let addresses = [[192, 168, 122, 50].into()];
+        for (form, destination) in
+            [(ChecksumForm::PseudoHeader, peer), (ChecksumForm::GroupPseudoHeader, [224, 0, 0, 18])]
+        {
+            let content = AdvertContent {
+                priority: 100,
+                source: [192, 168, 122, 2].into(),
+                checksum_form: form,
+                ..content(Version::V3, &addresses)
+            };
+            let frame = AdvertFrame::to_peer(&content, peer.into(), 255);
+            assert_eq!(frame.bytes()[26..28], summed(destination).to_be_bytes(), "{form:?}");
+            assert_eq!(Advert::parse(frame.bytes()).unwrap().checksum_form, form);
+            // To the group itself there is no difference.
+            let frame = AdvertFrame::new(&content, Mac::default());
+            let read = Advert::parse(frame.packet()).unwrap();
+            assert_eq!(read.checksum_form, ChecksumForm::PseudoHeader);
         }
     }
 

@@ -210,3 +210,39 @@ fn stats_show_what_the_lower_rooms_count() {
     }
     viprd.stop();
 }
+
+/// The switch may not learn faster (`vrrp_garp_interval`), and a reload may change its mind.
+#[test]
+fn gratuitous_arps_keep_their_distance() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let tap = Tap::on(&site, "n");
+    let configuration = |globals: &str, words: &str| {
+        let words = format!("{QUICK}\n  garp_master_delay 0\n  garp_master_repeat {words}");
+        let addresses = "10.9.0.50/24 brd 10.9.0.255 dev eth0 label eth0:v\n    10.9.0.51/32";
+        let router =
+            router(&words).replace("10.9.0.50/24 brd 10.9.0.255 dev eth0 label eth0:v", addresses);
+        format!("global_defs {{\n  {globals}\n}}\n{router}")
+    };
+    let viprd = Viprd::start(&site, "r", &configuration("vrrp_garp_interval 0.2", "3"));
+    let announced = || {
+        let frames = tap.frames().into_iter().filter(Frame::is_arp);
+        frames.filter(|arp| arp.bytes.get(28..31) == Some(&[10, 9, 0])).collect::<Vec<_>>()
+    };
+    eventually("three of each", || (announced().len() >= 6).then_some(()));
+    for pair in announced().windows(2) {
+        let gap = pair[1].at - pair[0].at;
+        assert!(gap > Duration::from_millis(150), "{gap:?}");
+    }
+    for last in [50, 51] {
+        let of = |arp: &&Frame| arp.bytes.get(31) == Some(&last);
+        assert_eq!(announced().iter().filter(of).count(), 3, "of {last}");
+    }
+    // Far more than the machine's patience would have to wait for at that pace.
+    tap.clear();
+    viprd.reload(&configuration("", "200").replace("10.9.0.51", "10.9.0.52"));
+    eventually("two hundred of the new one", || (announced().len() >= 200).then_some(()));
+    assert_eq!(viprd.state(), "MASTER");
+}

@@ -10,13 +10,16 @@ import hashlib
 import hmac
 import json
 import sys
+from socket import AF_INET6, inet_pton
 
-from scapy.all import Ether, IP, IPOption_Router_Alert, Raw, conf
+from scapy.all import Ether, IP, IPOption_Router_Alert, IPv6, IPv6ExtHdrDestOpt, Raw, conf
 from scapy.layers.vrrp import VRRP, VRRPv3
 from scapy.utils import checksum
 
 conf.verb = 0
 VIP = ["10.9.0.50"]
+VIP6 = ["fe80::50", "2001:db8::50"]
+R6, N6 = "fe80::ff:fe00:1", "fe80::ff:fe00:2"
 SECRET = b"secret\0\0"
 packets = []
 
@@ -76,11 +79,40 @@ def ah(sequence, key=SECRET, touch=None, ttl=255, **fields):
     return ip(payload, proto=51)
 
 
+def ether6(ip, padding=b""):
+    frame = bytes(Ether(src="02:00:00:00:00:02", dst="33:33:00:00:00:12", type=0x86dd) / ip)
+    return frame + padding
+
+
+def v6(rfc9568=True, cut=None, tail=b"", head=None, extension=None, ipfields=None, **fields):
+    """A v3 message over IPv6, whose checksum scapy makes; without `rfc9568` it covers the message
+    alone."""
+    fields = {"vrid": 51, "priority": 50, "adv": 100, "addrlist": VIP6, **fields}
+    given = "chksum" in fields
+    ipfields = {"src": N6, "dst": "ff02::12", "hlim": 255, "nh": 112, **(ipfields or {})}
+    carrier = IPv6(**ipfields)
+    message = bytes((carrier / VRRPv3(**fields))[VRRPv3])
+    if head is not None:
+        message = bytes([head]) + message[1:]
+    if (not rfc9568 or head is not None) and not given:
+        message = message[:6] + b"\0\0" + message[8:]
+        covered = message
+        if rfc9568:
+            covered = inet_pton(AF_INET6, ipfields["src"]) + inet_pton(AF_INET6, ipfields["dst"]) \
+                + len(message).to_bytes(4, "big") + b"\0\0\0\x70" + message
+        message = message[:6] + checksum(covered).to_bytes(2, "big") + message[8:]
+    payload = Raw((message if cut is None else message[:cut]) + tail)
+    if extension is not None:
+        return IPv6(**{**ipfields, "nh": 60}) / extension / payload
+    return carrier / payload
+
+
 def add(group, name, packet, *expect, padding=b"", **judge):
+    wrap = ether6 if group == "v6" else ether
     packets.append({
         "group": group,
         "name": name,
-        "frame": ether(packet, padding).hex(),
+        "frame": wrap(packet, padding).hex(),
         "expect": list(expect),
         "judge": {key.replace("__", "."): str(value) for key, value in judge.items()},
     })
@@ -126,6 +158,48 @@ add("v3", "reserved bits", v3(res=15), GOOD, vrrp__reserved_mbz=15, vrrp__short_
 add("v3", "IP options", v3(ipfields={"options": [IPOption_Router_Alert()]}), GOOD, ip__hdr_len=24)
 add("v3", "Ethernet padding", v3(), GOOD, padding=b"\xee" * 14, frame__len=60, ip__len=32)
 add("v3", "trailing bytes", v3(tail=b"\xaa" * 28), GOOD, ip__len=60)
+
+# Version 3 over IPv6, in the same order.
+for hops in (254, 64, 1, 0):
+    add("v6", f"hop limit {hops}", v6(ipfields={"hlim": hops}), "router ip_ttl_errors",
+        ipv6__hlim=hops)
+add("v6", "hop limit 254 for nobody", v6(vrid=9, ipfields={"hlim": 254}), "nobody ip_ttl_errors",
+    ipv6__hlim=254, vrrp__virt_rtr_id=9)
+for version in (0, 1, 2, 4, 15):
+    add("v6", f"version {version}", v6(head=version << 4 | 1), "router version_errors",
+        vrrp__version=version)
+for kind in (0, 2, 15):
+    add("v6", f"type {kind}", v6(head=0x30 | kind), "router invalid_type_pkts_rcvd", vrrp__type=kind)
+add("v6", "cut in an address", v6(cut=39), "router packet_length_errors", ipv6__plen=39)
+add("v6", "cut in the header", v6(cut=7), "router packet_length_errors", ipv6__plen=7)
+add("v6", "one byte", v6(cut=1), "nobody packet_length_errors", ipv6__plen=1)
+add("v6", "count beyond the packet", v6(ipcount=3), "router packet_length_errors",
+    vrrp__addr_count=3)
+add("v6", "wrong checksum", v6(chksum=0xbeef), "router checksum_errors", vrrp__checksum__status=0)
+add("v6", "wrong checksum for nobody", v6(vrid=9, chksum=0xbeef), "nobody checksum_errors",
+    vrrp__checksum__status=0, vrrp__virt_rtr_id=9)
+add("v6", "a checksum of the message alone", v6(rfc9568=False), "router checksum_errors",
+    vrrp__checksum__status=0)
+add("v6", "unknown vrid", v6(vrid=52), "nobody vrid_errors", vrrp__virt_rtr_id=52)
+add("v6", "vrid 0", v6(vrid=0), "nobody vrid_errors", vrrp__virt_rtr_id=0)
+add("v6", "our own address", v6(ipfields={"src": R6}), "router own_address_rcvd", ipv6__src=R6)
+add("v6", "to us alone", v6(ipfields={"dst": R6}), "router destination_errors", ipv6__dst=R6)
+add("v6", "no address", v6(addrlist=[]), "router packet_length_errors", vrrp__addr_count=0)
+add("v6", "interval 0", v6(adv=0), "router interval_errors", vrrp__short_adver_int=0)
+add("v6", "interval 0 with reserved bits", v6(adv=0, res=15), "router interval_errors",
+    vrrp__reserved_mbz=15, vrrp__short_adver_int=0)
+add("v6", "good", v6(), GOOD, vrrp__checksum__status=1)
+add("v6", "another interval", v6(adv=250), "router interval_errors", GOOD, vrrp__short_adver_int=250)
+add("v6", "another address", v6(addrlist=["fe80::50", "2001:db8::51"]),
+    "router address_list_errors", GOOD, vrrp__addr_count=2)
+add("v6", "an address that is not link-local first", v6(addrlist=VIP6[::-1]),
+    "router address_list_errors", GOOD, vrrp__ipv6_addr="2001:db8::50,fe80::50")
+add("v6", "fewer addresses", v6(addrlist=VIP6[:1]), "router address_list_errors", GOOD,
+    vrrp__addr_count=1)
+add("v6", "reserved bits", v6(res=15), GOOD, vrrp__reserved_mbz=15, vrrp__short_adver_int=100)
+add("v6", "an extension header", v6(extension=IPv6ExtHdrDestOpt(nh=112)), GOOD, ipv6__nxt=60)
+add("v6", "trailing bytes", v6(tail=b"\xaa" * 28), GOOD, ipv6__plen=68)
+add("v6", "Ethernet padding", v6(), GOOD, padding=b"\xee" * 14, ipv6__plen=40)
 
 # Version 2 (RFC 3768 section 7.1).
 add("v2", "TTL 254", v2(ipfields={"ttl": 254}), "router ip_ttl_errors", ip__ttl=254)

@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::hostile::{accept_local, changes};
+use crate::ipv6;
 use crate::shark;
 use crate::site::{Site, able, eventually};
 use crate::tap::{Frame, Sender};
-use crate::viprd::{Viprd, router};
+use crate::viprd::{self, Viprd};
 
 /// The interpreter that the distribution's scapy belongs to.
 const PYTHON: &str = "/usr/bin/python3";
@@ -61,9 +62,13 @@ fn each_moves_its_counters(group: &str, words: &str) {
     if packets.is_empty() {
         return;
     }
-    let site = Site::pair();
+    let site = match group {
+        "v6" => Site::pair_with_ipv6(),
+        _ => Site::pair(),
+    };
     accept_local(&site);
     judge(&site, &packets);
+    let router = if group == "v6" { ipv6::router } else { viprd::router };
     let sender = Sender::on(&site, "n", "eth0");
     for (state, further) in [("MASTER", "priority 250"), ("BACKUP", "down_timer_adverts 100")] {
         // A strict router has no other timer: it is tried as master only.
@@ -103,7 +108,10 @@ fn judge(site: &Site, packets: &[Crafted]) {
         fields.into_iter().map(|field| &*Box::leak(field.to_owned().into_boxed_str())).collect();
     let frames: Vec<Frame> =
         packets.iter().map(|packet| Frame { at: Duration::ZERO, bytes: packet.bytes() }).collect();
-    let preferences = ["vrrp.v3_checksum_as_in_v2:TRUE"];
+    // Over IPv6 tshark takes no other form than the one with the pseudo-header.
+    let six = packets.iter().any(|packet| packet.group == "v6");
+    let preferences =
+        [if six { "vrrp.v3_checksum_as_in_v2:FALSE" } else { "vrrp.v3_checksum_as_in_v2:TRUE" }];
     let read = shark::read_with(site, &frames, &fields, &preferences);
     for (packet, read) in packets.iter().zip(read) {
         for (field, value) in &packet.judge {
@@ -115,6 +123,11 @@ fn judge(site: &Site, packets: &[Crafted]) {
 #[test]
 fn version_3() {
     each_moves_its_counters("v3", "version 3\n  advert_int 1");
+}
+
+#[test]
+fn version_3_over_ipv6() {
+    each_moves_its_counters("v6", "advert_int 1");
 }
 
 #[test]

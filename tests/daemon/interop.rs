@@ -69,3 +69,8 @@ fn keepalived_with_an_authentication_header() {
 fn keepalived_of_version_3() {
     turn_and_turn_about("version 3\n  advert_int 0.5");
 }
+
+#[test]
+fn keepalived_with_another_group() {
+    turn_and_turn_about("version 3\n  mcast_dst_ip 224.0.0.99");
+}

@@ -17,8 +17,13 @@ use crate::viprd::{QUICK, Viprd};
 const R: &str = "fe80::ff:fe00:1";
 const N: &str = "fe80::ff:fe00:2";
 
-/// A virtual router `name` of IPv6 on `eth0` with vrid 51.
-fn router(name: &str, words: &str) -> String {
+/// A virtual router of IPv6 on `eth0` with vrid 51.
+pub(crate) fn router(words: &str) -> String {
+    named("VI_1", words)
+}
+
+/// One of that name.
+fn named(name: &str, words: &str) -> String {
     format!(
         "vrrp_instance {name} {{\n  interface eth0\n  virtual_router_id 51\n  version 3\n  {words}\n  \
          virtual_ipaddress {{\n    fe80::50/64\n    2001:db8::50/48\n  }}\n}}\n"
@@ -53,7 +58,7 @@ fn from_start_to_stop(io: &str) {
     }
     let site = Site::pair();
     let tap = Tap::on(&site, "n");
-    let viprd = Viprd::start_with(&site, "r", &router("VI_1", TENTHS), &["--io", io]);
+    let viprd = Viprd::start_with(&site, "r", &router(TENTHS), &["--io", io]);
     viprd.becomes("FAULT");
     let fault = viprd.status()["fault"].to_string();
     assert!(fault.contains("eth0 has no link-local IPv6 address"), "{fault}");
@@ -107,7 +112,7 @@ fn a_tentative_address_is_waited_for() {
     site.inside("r", || std::fs::write(transmits, "4")).expect("a setting");
     let tap = Tap::on(&site, "n");
     site.set_ipv6("r", "eth0", true);
-    let viprd = Viprd::start(&site, "r", &router("VI_1", TENTHS));
+    let viprd = Viprd::start(&site, "r", &router(TENTHS));
     let status = viprd.status();
     assert_eq!(status["state"], "INIT", "{status}");
     assert!(status["fault"].to_string().contains("still checked for duplicates"), "{status}");
@@ -212,7 +217,7 @@ fn each_bad_packet_is_counted_once() {
     }
     let site = Site::pair_with_ipv6();
     ready(&site);
-    let viprd = Viprd::start(&site, "r", &router("VI_1", "advert_int 40\n  priority 150"));
+    let viprd = Viprd::start(&site, "r", &router("advert_int 40\n  priority 150"));
     viprd.becomes("BACKUP");
     let sender = Sender::on(&site, "n", "eth0");
     let master = Packet6 { priority: 200, interval: 4000, ..Packet6::default() };
@@ -290,7 +295,7 @@ fn the_same_vrid_of_both_families_is_two_routers() {
     }
     let site = Site::pair_with_ipv6();
     ready(&site);
-    let both = crate::viprd::router(QUICK) + &router("VI_6", TENTHS);
+    let both = crate::viprd::router(QUICK) + &named("VI_6", TENTHS);
     let viprd = Viprd::start(&site, "r", &both);
     viprd.becomes("MASTER");
     let six = || viprd.ask(&["status", "VI_6"])[0].take();
@@ -322,7 +327,7 @@ fn equals_are_told_apart_by_their_addresses() {
     }
     let site = Site::pair_with_ipv6();
     ready(&site);
-    let viprd = Viprd::start(&site, "r", &router("VI_1", TENTHS));
+    let viprd = Viprd::start(&site, "r", &router(TENTHS));
     viprd.becomes("MASTER");
     let sender = Sender::on(&site, "n", "eth0");
     let equal = Packet6 { priority: 150, interval: 10, ..Packet6::default() };
@@ -344,13 +349,13 @@ fn leftovers_of_a_crash_are_removed() {
     }
     let site = Site::pair_with_ipv6();
     ready(&site);
-    let mut viprd = Viprd::start(&site, "r", &router("VI_1", TENTHS));
+    let mut viprd = Viprd::start(&site, "r", &router(TENTHS));
     viprd.becomes("MASTER");
     eventually("the address", || site.ipv6_address("r", "eth0", "2001:db8::50"));
     viprd.signal(Signal::SIGKILL);
     viprd.wait();
     assert!(site.ipv6_address("r", "eth0", "fe80::50").is_some(), "nobody could remove it");
-    let viprd = Viprd::start(&site, "r", &router("VI_1", "advert_int 10\n  priority 50"));
+    let viprd = Viprd::start(&site, "r", &router("advert_int 10\n  priority 50"));
     viprd.logs("removed 2 virtual addresses");
     assert_eq!(viprd.state(), "BACKUP", "it does not send from an address that was left behind");
     assert_eq!(site.ipv6_addresses("r", "eth0").len(), 1);
@@ -364,7 +369,7 @@ fn ipv6_that_is_switched_off_and_on() {
     }
     let site = Site::pair_with_ipv6();
     ready(&site);
-    let viprd = Viprd::start(&site, "r", &router("VI_1", "advert_int 1\n  priority 150"));
+    let viprd = Viprd::start(&site, "r", &router("advert_int 1\n  priority 150"));
     viprd.becomes("BACKUP");
     let sender = Sender::on(&site, "n", "eth0");
     for _ in 0..2 {
@@ -399,7 +404,7 @@ fn neighbours_learn_where_the_address_lives() {
     for ip in ["fe80::50", "2001:db8::50"] {
         site.ip("n", &format!("neighbour add {ip} dev eth0 {elsewhere}"));
     }
-    let viprd = Viprd::start(&site, "r", &router("VI_1", TENTHS));
+    let viprd = Viprd::start(&site, "r", &router(TENTHS));
     viprd.becomes("MASTER");
     for ip in ["fe80::50", "2001:db8::50"] {
         eventually("the neighbour's entry", || {
@@ -424,7 +429,7 @@ fn a_link_that_goes_down_and_up() {
     }
     let site = Site::pair_with_ipv6();
     ready(&site);
-    let viprd = Viprd::start(&site, "r", &router("VI_1", TENTHS));
+    let viprd = Viprd::start(&site, "r", &router(TENTHS));
     viprd.becomes("MASTER");
     eventually("the address", || site.ipv6_address("r", "eth0", "fe80::50"));
     site.ip("r", "link set eth0 down");
@@ -450,12 +455,12 @@ fn keepalived_and_viprd_hand_over() {
     let site = Site::pair_with_ipv6();
     ready(&site);
     let words = |priority| format!("advert_int 1\n  priority {priority}");
-    let keepalived = Keepalived::start(&site, "n", &router("VI_1", &words(100)));
+    let keepalived = Keepalived::start(&site, "n", &router(&words(100)));
     keepalived.logs("Entering MASTER STATE", 1);
     eventually("its address", || site.ipv6_address("n", "eth0", "fe80::50"));
 
     // It hears us, and yields.
-    let viprd = Viprd::start(&site, "r", &router("VI_1", &words(150)));
+    let viprd = Viprd::start(&site, "r", &router(&words(150)));
     viprd.becomes("BACKUP");
     eventually("we hear it", || {
         (viprd.counters()["advertisement_rcvd"].as_u64() > Some(0)).then_some(())
@@ -474,7 +479,7 @@ fn keepalived_and_viprd_hand_over() {
     assert!(keepalived.log().contains("received priority 0"), "{}", keepalived.log());
 
     // We follow it, and take over when it leaves.
-    let viprd = Viprd::start(&site, "r", &router("VI_1", &words(50)));
+    let viprd = Viprd::start(&site, "r", &router(&words(50)));
     eventually("its master", || (viprd.status()["master"] == N).then_some(()));
     assert_eq!((&viprd.status()["master_priority"], &*viprd.state()), (&100.into(), "BACKUP"));
     keepalived.stop();

@@ -8,22 +8,27 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::site::{Site, able, eventually};
+use crate::site::{Site, able, eventually, within};
 use crate::viprd::{QUICK, Viprd};
 
 /// A script of the test's.
-fn script(site: &Site, name: &str, text: &str) -> PathBuf {
+pub(crate) fn script(site: &Site, name: &str, text: &str) -> PathBuf {
+    script_in(site, name, "/bin/sh", text)
+}
+
+/// The same in another language.
+pub(crate) fn script_in(site: &Site, name: &str, interpreter: &str, text: &str) -> PathBuf {
     let path = site.dir.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a script");
+    fs::write(&path, format!("#!{interpreter}\n{text}\n")).expect("a script");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
     path
 }
 
 /// Scripts run as root here, and in a directory for everybody.
-const GLOBAL: &str = "global_defs {\n script_user root\n";
+pub(crate) const GLOBAL: &str = "global_defs {\n script_user root\n";
 
 /// A virtual router `VI_n` on `eth0`.
-fn router(n: u8, words: &str) -> String {
+pub(crate) fn router(n: u8, words: &str) -> String {
     format!(
         "vrrp_instance VI_{n} {{\n interface eth0\n virtual_router_id {n}\n {QUICK}\n {words}\n \
          virtual_ipaddress {{\n 10.9.0.{}/24\n }}\n}}\n",
@@ -31,12 +36,12 @@ fn router(n: u8, words: &str) -> String {
     )
 }
 
-fn lines(path: &Path) -> Vec<String> {
+pub(crate) fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 /// Waits until the file has a line that begins so.
-fn has(path: &Path, line: &str) {
+pub(crate) fn has(path: &Path, line: &str) {
     let found = || lines(path).iter().any(|other| other.starts_with(line)).then_some(());
     eventually(&format!("{line} in {}", path.display()), found);
 }
@@ -196,36 +201,50 @@ fn notifications_in_order_and_with_their_arguments() {
     assert_eq!(lines(&out), expected);
 }
 
-/// 600 virtual routers become master, each with a script to run: all run, in order for each router, within
-/// the budget, and adverts keep their time.
+/// A neighbour with 1,000 virtual routers dies, and all are taken over at once, each with a script to run:
+/// all run, in order for each router, within the budget, and adverts keep their time.
 #[test]
 fn many_notifications_at_once() {
     if !able(&[]) {
         return;
     }
-    let site = Site::pair();
+    let site = Site::new(&["r", "n"]);
     let out = site.dir.join("out");
     let text =
         format!("echo \"+ $3 $4\" >> {0}\nsleep 0.01\necho \"- $3 $4\" >> {0}", out.display());
     let path = script(&site, "tell", &text);
-    let mut configuration = format!("{GLOBAL}}}\n");
-    for link in 0..3 {
-        site.ip("r", &format!("link add many{link} type veth peer name peer{link}"));
-        site.ip("r", &format!("link set many{link} up"));
-        site.ip("r", &format!("link set peer{link} up"));
-        site.ip("r", &format!("address add 10.20.{link}.1/24 dev many{link}"));
+    let mut routers = String::new();
+    for link in 0..5 {
+        let name = format!("many{link}");
+        site.wire(("r", &name), ("n", &name));
+        site.ip("r", &format!("address add 10.20.{link}.1/24 dev {name}"));
+        site.ip("n", &format!("address add 10.20.{link}.2/24 dev {name}"));
         for n in 1..=200 {
-            configuration += &format!(
-                "vrrp_instance VI_{link}_{n} {{\n interface many{link}\n virtual_router_id {n}\n version 3\n \
-                 priority 200\n virtual_ipaddress {{\n 10.20.{link}.{}/32\n }}\n notify \"{} x\"\n}}\n",
-                n + 10,
-                path.display()
+            routers += &format!(
+                "vrrp_instance VI_{link}_{n} {{\n interface {name}\n virtual_router_id {n}\n version 3\n \
+                 priority PRIORITY\n virtual_ipaddress {{\n 10.20.{link}.{}/32\n }}\n NOTIFY\n}}\n",
+                n + 10
             );
         }
     }
-    let viprd = Viprd::start(&site, "r", &configuration);
-    let all = || lines(&out).iter().filter(|line| line.starts_with("- ")).count() >= 1200;
-    crate::site::within(Duration::from_secs(120), "every script", || all().then_some(()));
+    let theirs = routers.replace("PRIORITY", "200").replace("NOTIFY", "");
+    let notify = format!("notify \"{} x\"", path.display());
+    let ours = routers.replace("PRIORITY", "100").replace("NOTIFY", &notify);
+    let them = Viprd::start(&site, "n", &theirs);
+    let viprd = Viprd::start(&site, "r", &format!("{GLOBAL}}}\n{ours}"));
+    let states = |of: &Viprd, state: &str| {
+        let all = of.ask(&["status"]);
+        let all = all.as_array().expect("a list");
+        all.iter().filter(|router| router["state"] == state).count()
+    };
+    let ended = || lines(&out).iter().filter(|line| line.starts_with("- ")).count();
+    let patience = Duration::from_secs(120);
+    within(patience, "masters", || (states(&them, "MASTER") == 1_000).then_some(()));
+    within(patience, "a script each", || (ended() == 1_000).then_some(()));
+    assert_eq!(states(&viprd, "BACKUP"), 1_000);
+    them.signal(Signal::SIGKILL);
+    within(patience, "another script each", || (ended() == 2_000).then_some(()));
+    assert_eq!(states(&viprd, "MASTER"), 1_000);
     let (mut running, mut most) = (0_i32, 0);
     let mut heard: std::collections::HashMap<String, Vec<String>> = Default::default();
     for line in lines(&out) {
@@ -237,7 +256,7 @@ fn many_notifications_at_once() {
         told.push(format!("{}{}", sign.unwrap_or_default(), state.unwrap_or_default()));
     }
     assert!((2..=16).contains(&most), "{most} at a time");
-    assert_eq!(heard.len(), 600);
+    assert_eq!(heard.len(), 1_000);
     for (name, told) in heard {
         assert_eq!(told, ["+BACKUP", "-BACKUP", "+MASTER", "-MASTER"], "{name}");
     }
@@ -497,4 +516,199 @@ fn a_reload_brings_and_takes_scripts() {
     viprd.ask(&["reload"]);
     viprd.becomes("MASTER");
     viprd.stop();
+}
+
+/// A program of which one must run and no more than two may, found by looking (a network namespace other than
+/// the host's first one hears nothing of the kernel), and by the kernel's word.
+#[test]
+fn a_tracked_process_by_looking() {
+    if !able(&[]) {
+        return;
+    }
+    tracked_process(false);
+}
+
+#[test]
+fn a_tracked_process_by_the_kernels_word() {
+    if !able(&[]) {
+        return;
+    }
+    tracked_process(true);
+}
+
+fn tracked_process(told: bool) {
+    let site = Site::pair();
+    // A name that nobody else has.
+    let program = site.dir.join(format!("tp{}{}", std::process::id(), u8::from(told)));
+    fs::copy("/bin/sleep", &program).expect("a copy");
+    let path = program.display().to_string();
+    let name = program.file_name().unwrap().to_string_lossy().into_owned();
+    let configuration = format!(
+        "vrrp_track_process must {{\n process {name}\n quorum_max 2\n}}\n\
+         vrrp_track_process exact {{\n process {path} 601\n weight 20\n terminate_delay 1.5\n}}\n{}",
+        router(1, "track_process {\n must\n exact\n }")
+    );
+    let begin = |arguments: &[&str]| {
+        std::process::Command::new(&program).args(arguments).spawn().expect("it runs")
+    };
+    let viprd = if told {
+        let namespace = site.namespace("r");
+        Viprd::start_outside(&site, &configuration, &["-s", &namespace])
+    } else {
+        Viprd::start(&site, "r", &configuration)
+    };
+    viprd.becomes("FAULT");
+    assert_eq!(viprd.log().contains("looked for once a second"), !told, "{}", viprd.log());
+    let mut one = begin(&["600"]);
+    viprd.becomes("MASTER");
+    viprd.logs("Quorum gained for tracked process must (1 running)");
+    let mut two = begin(&["601"]);
+    viprd.logs("Changing effective priority from 150 to 170");
+    let mut three = begin(&["602"]);
+    viprd.becomes("FAULT");
+    let stop = |child: &mut std::process::Child| {
+        let _ = child.kill();
+        let _ = child.wait();
+    };
+    stop(&mut three);
+    viprd.becomes("MASTER");
+    // Again at once: nobody has noticed.
+    stop(&mut two);
+    two = begin(&["601"]);
+    sleep(Duration::from_millis(2_500));
+    assert!(!viprd.log().contains("from 170 to 150"), "{}", viprd.log());
+    let explained = viprd.ask(&["explain", "VI_1"]);
+    assert_eq!(explained["tracks"][1]["kind"], "process", "{explained}");
+    stop(&mut two);
+    viprd.logs("Changing effective priority from 170 to 150");
+    stop(&mut one);
+    viprd.becomes("FAULT");
+    assert!(viprd.status()["fault"].to_string().contains("tracked process must has no quorum"));
+    viprd.stop();
+}
+
+/// The mails that arrive at a server made of a few lines: each state that is entered, for the routers and
+/// groups that want them.
+#[test]
+fn mails_about_changes() {
+    if !able(&["python3"]) {
+        return;
+    }
+    let site = Site::pair();
+    let out = site.dir.join("mails");
+    let server = script_in(&site, "server.py", "/usr/bin/env python3", MAIL_SERVER);
+    let mut command = std::process::Command::new(&server);
+    command.arg(&out);
+    let server = site.inside("r", || command.spawn()).expect("a mail server");
+    let _server = Killed(server);
+    eventually("a mail server", || out.exists().then_some(()));
+    let configuration = format!(
+        "global_defs {{\n router_id gate\n notification_email {{\n one@example.com\n two@example.com\n }}\n \
+         notification_email_from viprd@example.com\n smtp_server 127.0.0.1 2525\n smtp_helo_name gate.example.com\n \
+         smtp_connect_timeout 5\n}}\n\
+         vrrp_sync_group G {{\n group {{\n VI_1\n VI_2\n }}\n smtp_alert on\n}}\n{}{}",
+        router(1, "smtp_alert"),
+        router(2, "")
+    );
+    let viprd = Viprd::start(&site, "r", &configuration);
+    viprd.becomes("MASTER");
+    has(&out, "Subject: [gate] VRRP Instance VI_1 - Entering MASTER state");
+    has(&out, "Subject: [gate] VRRP Group G - Entering MASTER state");
+    site.ip("r", "link set eth0 down");
+    has(&out, "Subject: [gate] VRRP Instance VI_1 - Entering FAULT state");
+    let said = lines(&out);
+    for line in [
+        "MAIL FROM:<viprd@example.com>",
+        "RCPT TO:<one@example.com>",
+        "RCPT TO:<two@example.com>",
+        "EHLO gate.example.com",
+        "From: viprd@example.com",
+    ] {
+        assert!(said.iter().any(|other| other == line), "{line} in {said:?}");
+    }
+    // In order for the router, and nothing about the one that nobody wants to hear of.
+    let subjects =
+        said.iter().filter_map(|line| line.strip_prefix("Subject: [gate] VRRP Instance "));
+    let subjects: Vec<&str> = subjects.collect();
+    let states = ["BACKUP", "MASTER", "FAULT"];
+    assert_eq!(subjects, states.map(|state| format!("VI_1 - Entering {state} state")));
+    viprd.stop();
+}
+
+/// A mail server that takes connections and says nothing: adverts go on, and so do notifications.
+#[test]
+fn a_mail_server_that_hangs() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let out = site.dir.join("out");
+    let tell = script(&site, "tell", &format!("echo \"$3 $4\" >> {}", out.display()));
+    let listener = site.inside("r", || std::net::TcpListener::bind("127.0.0.1:2525"));
+    let _listener = listener.expect("a port");
+    let mut configuration = String::from(
+        "global_defs {\n script_user root\n notification_email {\n a@example.com\n }\n \
+         smtp_server 127.0.0.1 2525\n smtp_alert on\n smtp_connect_timeout 2\n}\n",
+    );
+    for n in 1..=20 {
+        configuration += &router(n, &format!("notify \"{} x\"", tell.display()));
+    }
+    let viprd = Viprd::start(&site, "r", &configuration);
+    viprd.becomes("MASTER");
+    eventually("every script", || {
+        (lines(&out).iter().filter(|line| line.ends_with("MASTER")).count() == 20).then_some(())
+    });
+    viprd.logs("not sent: exited with status 1");
+    let counters = viprd.counters();
+    assert_eq!(counters["master_transitions"], 1, "{}", viprd.log());
+    viprd.stop();
+}
+
+/// Writes what it is told into a file, and says yes to everything.
+const MAIL_SERVER: &str = r#"
+import socket, sys, threading
+out = open(sys.argv[1], "a", 1)
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("127.0.0.1", 2525))
+server.listen(64)
+lock = threading.Lock()
+def serve(connection):
+    stream = connection.makefile("rwb")
+    def say(text):
+        stream.write(text + b"\r\n")
+        stream.flush()
+    said, in_mail = [], False
+    say(b"220 here")
+    for line in stream:
+        line = line.decode().rstrip("\r\n")
+        said.append(line)
+        if in_mail:
+            in_mail = line != "."
+            if in_mail:
+                continue
+        word = line.split(" ")[0].upper()
+        if word == "DATA":
+            in_mail = True
+            say(b"354 go on")
+        elif word == "QUIT":
+            say(b"221 well")
+            break
+        else:
+            say(b"250 well")
+    with lock:
+        out.write("\n".join(said) + "\n")
+while True:
+    connection, _ = server.accept()
+    threading.Thread(target=serve, args=(connection,), daemon=True).start()
+"#;
+
+/// A process that is ended with the test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

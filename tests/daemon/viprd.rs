@@ -56,6 +56,18 @@ impl Viprd {
         viprd
     }
 
+    /// The same in the network namespace of the test itself, which `arguments` should let it leave.
+    pub(crate) fn start_outside(site: &Site, configuration: &str, arguments: &[&str]) -> Viprd {
+        let files = files(site);
+        let mut command = command(&files, configuration);
+        let log = File::create(files.join("log")).expect("a log file");
+        command.args(["-n", "-l", "-D"]).args(arguments).stderr(log);
+        let child = command.spawn().expect("viprd runs");
+        let viprd = Viprd { child, files };
+        eventually("a control socket", || viprd.socket().exists().then_some(()));
+        viprd
+    }
+
     /// The same, without its own arguments: only files and `arguments`; standard error is
     /// `stderr`.
     pub(crate) fn start_as(

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use viprd::base::{Centis, Mac, Span};
 use viprd::vrrp::{
-    Action, AuthFailure, Cause, Change, Conduct, GarpParams, Notice, Preempt, Preemption,
-    RouterParams, State, StateName,
+    Action, AuthFailure, Cause, Change, Conduct, GarpParams, Notice, Peer, Preempt, Preemption,
+    RouterParams, State, StateName, Transport, Unicast,
 };
 use viprd::wire::auth::Secret;
 use viprd::wire::vrrp::{AdvertContent, AdvertFrame};
@@ -145,6 +145,38 @@ fn an_active_learns_the_form_from_whoever_contests_it() {
     let renewed = wishes.iter().position(|wish| matches!(wish, Action::Altered { .. }));
     let answered = wishes.iter().position(|wish| matches!(wish, Action::Advertise { .. }));
     assert!(renewed < answered, "the answer has the new form: {wishes:?}");
+}
+
+/// A unicast peer that is an old keepalived: it is understood, and answered in kind, unless that is
+/// not wanted.
+#[test]
+fn an_old_keepalives_checksum_is_followed_or_refused() {
+    for old_checksum in [true, false] {
+        let peers = Box::new([Peer { ip: HIGHER_ADDRESS, min_ttl: 0, max_ttl: 255 }]);
+        let unicast = Some(Unicast { peers, ttl: 255, check_source: true });
+        let transport = Transport { unicast, ..Transport::default() };
+        let conduct = Conduct { old_checksum, ..Conduct::default() };
+        let params = RouterParams { transport, ..with(conduct) };
+        let content = AdvertContent {
+            version: params.version,
+            vrid: params.vrid,
+            priority: 200,
+            interval: params.interval,
+            source: HIGHER_ADDRESS,
+            addresses: &[VIRTUAL],
+            checksum_form: ChecksumForm::GroupPseudoHeader,
+            authentication: Authentication::None,
+        };
+        let packet = AdvertFrame::to_peer(&content, OWN_ADDRESS, 255).packet().to_vec();
+        let mut desk = Desk::new(params);
+        desk.hear_bytes(&packet);
+        let view = desk.view();
+        assert_eq!(view.active.is_some(), old_checksum);
+        let counted = (view.counters.advertisement_rcvd, view.counters.checksum_errors);
+        assert_eq!(counted, if old_checksum { (1, 0) } else { (0, 1) });
+        let followed = view.checksum_form == ChecksumForm::GroupPseudoHeader;
+        assert_eq!(followed, old_checksum);
+    }
 }
 
 #[test]
@@ -420,6 +452,35 @@ fn a_v2_advert_of_a_master_that_speaks_v3_is_ignored() {
         (advert.version, advert.priority, advert.source) = (Version::V2, 200, LOWER_ADDRESS);
     });
     assert_eq!(desk.view().counters.advertisement_rcvd, 2);
+}
+
+/// RFC 9568 section 8.4.2: that is worth telling, since v2 routers take over beside it.
+#[test]
+fn a_master_without_v2_adverts_is_told() {
+    for (with_v2, told) in [(false, 2), (true, 0)] {
+        let mut desk = Desk::new(both());
+        let mut all = Vec::new();
+        for _ in 0..11 {
+            desk.hear_priority(200);
+            if with_v2 {
+                desk.hear(|advert| (advert.version, advert.priority) = (Version::V2, 200));
+            }
+            all.extend(notices(&mut desk));
+            desk.run_for(SECOND);
+        }
+        let source = HIGHER_ADDRESS;
+        let count = all.iter().filter(|notice| **notice == Notice::NoV2 { source }).count();
+        assert_eq!(count, told, "{all:?}");
+        assert_eq!(desk.state(), StateName::Backup);
+    }
+    // Nobody expects it of a router that does not speak both itself.
+    let mut desk = Desk::new(with(Conduct::default()));
+    for _ in 0..11 {
+        desk.hear_priority(200);
+        let missing = |notice: &Notice| matches!(notice, Notice::NoV2 { .. });
+        assert!(!notices(&mut desk).iter().any(missing));
+        desk.run_for(SECOND);
+    }
 }
 
 /// One that has gone back to v2 alone is heard again, at the latest once it was given up.

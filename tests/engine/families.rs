@@ -81,6 +81,30 @@ fn a_tentative_address_is_waited_for_and_is_no_fault() {
 }
 
 #[test]
+fn unicast_waits_for_a_configured_link_local_source() {
+    let mut params = params_of_ipv6();
+    params.transport.source = Some(OWN_IPV6.into());
+    let mut multicast = Desk::idle(params.clone());
+    multicast.link(OWN, |facts| facts.link_local = LinkLocal::Tentative);
+    multicast.engine.start(START);
+    assert_eq!(multicast.state(), StateName::Backup, "a frame needs no address of the kernel's");
+
+    params.transport.unicast = unicast(&[HIGHER_ADDRESS], false).unicast;
+    let mut desk = Desk::idle(params);
+    desk.link(OWN, |facts| facts.link_local = LinkLocal::Tentative);
+    desk.engine.start(START);
+    assert_eq!(desk.state(), StateName::Init);
+    desk.link(OWN, |facts| facts.link_local = LinkLocal::Ready(OWN_IPV6));
+    assert_eq!(desk.state(), StateName::Backup);
+    // The link was down and is back: the kernel tells of its address only when that can be used.
+    desk.link(OWN, |_| {});
+    desk.run_for(SECOND.times(5));
+    assert_eq!(desk.state(), StateName::Fault, "nobody would hear a master that can't send");
+    desk.link(OWN, |facts| facts.link_local = LinkLocal::Ready(OWN_IPV6));
+    assert_eq!(desk.state(), StateName::Backup);
+}
+
+#[test]
 fn an_ipv4_address_is_no_use_over_ipv6_and_the_other_way_round() {
     let mut desk = started();
     desk.link(OWN, |facts| {
@@ -190,6 +214,45 @@ fn a_multicast_router_takes_no_unicast_advert() {
     desk.hear_bytes(&packet_from(HIGHER_ADDRESS, 200, Some(OWN_ADDRESS), 255));
     assert_eq!(desk.view().counters.destination_errors, 1);
     assert_eq!(desk.view().active, None);
+}
+
+#[test]
+fn an_advert_to_another_group_is_counted_and_ignored() {
+    let another: IpAddr = "224.0.0.99".parse().unwrap();
+    for (group, destination, taken) in [
+        (None, "224.0.0.18", true),
+        (None, "224.0.0.99", false),
+        (Some(another), "224.0.0.99", true),
+        (Some(another), "224.0.0.18", false),
+    ] {
+        let transport = Transport { group, ..Transport::default() };
+        let mut desk = Desk::new(RouterParams { transport, ..params() });
+        let destination = destination.parse().unwrap();
+        desk.hear_bytes(&packet_from(HIGHER_ADDRESS, 200, Some(destination), 255));
+        let view = desk.view();
+        assert_eq!(view.active.is_some(), taken, "{group:?} {destination}");
+        assert_eq!(view.counters.advertisement_rcvd, u64::from(taken));
+        assert_eq!(view.counters.destination_errors, u64::from(!taken));
+    }
+}
+
+#[test]
+fn two_of_one_vrid_are_told_apart_by_their_groups() {
+    let another: IpAddr = "224.0.0.99".parse().unwrap();
+    let other = Transport { group: Some(another), ..Transport::default() };
+    let routers = vec![params(), RouterParams { transport: other, ..params() }];
+    let mut engine = Engine::new(routers, 2);
+    for link in [OWN, SERVICE] {
+        engine.on_link(START, &LinkChange { link, facts: Some(facts(link)) });
+    }
+    engine.start(START);
+    let heard =
+        |engine: &Engine| [0, 1].map(|id| engine.view(RouterId(id)).counters.advertisement_rcvd);
+    for (destination, expected) in [(another, [0, 1]), ("224.0.0.18".parse().unwrap(), [1, 1])] {
+        let packet = packet_from(HIGHER_ADDRESS, 150, Some(destination), 255);
+        engine.on_advert(START, ifindex(OWN), &Advert::parse(&packet).unwrap());
+        assert_eq!(heard(&engine), expected);
+    }
 }
 
 #[test]

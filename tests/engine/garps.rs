@@ -1,7 +1,7 @@
 //! Gratuitous ARPs: how often and when.
 
-use viprd::base::{Instant, Span};
-use viprd::vrrp::{Action, GarpParams, RouterParams};
+use viprd::base::{Instant, LinkId, Macvlan, Span, VirtualAddress};
+use viprd::vrrp::{Action, Change, GarpParams, RouterParams};
 
 use crate::desk::*;
 
@@ -54,6 +54,63 @@ fn everything_can_be_set() {
     assert_eq!(watch(no_second, &[], 21), [(0, 2), (10_000, 3), (20_000, 3)]);
     let single = GarpParams { delay: Span::ZERO, refresh: Span::ZERO, ..garp };
     assert_eq!(watch(single, &[], 60), [(0, 2)]);
+}
+
+/// Addresses on interfaces that carry no adverts are announced for the switches there, as long as it
+/// is Active and by a reload otherwise.
+#[test]
+fn extra_interfaces_are_announced_on() {
+    let garp = GarpParams { extra: Span::from_secs(10), ..GarpParams::default() };
+    let with = |garp| RouterParams { garp, ..params() };
+    let mut desk = Desk::new(with(garp));
+    desk.run_until(START + Span::from_secs(4));
+    let set = desk.now;
+    desk.engine.on_addresses_set(set, ROUTER);
+    let times = |log: Vec<(Instant, Action)>| -> Vec<u64> {
+        let extra = Action::AnnounceExtra { router: ROUTER };
+        let log = log.into_iter().filter(|(_, wish)| *wish == extra);
+        log.map(|(at, _)| at.since(set).as_micros() / 1_000).collect()
+    };
+    assert_eq!(times(desk.run_until(set + Span::from_secs(35))), [10_000, 20_000, 30_000]);
+    let often = with(GarpParams { extra: Span::from_secs(3), ..garp });
+    desk.engine.on_change(desk.now, Change::Alter(ROUTER, often));
+    assert_eq!(times(desk.run_until(set + Span::from_secs(42))), [38_000, 41_000]);
+    let never = with(GarpParams::default());
+    desk.engine.on_change(desk.now, Change::Alter(ROUTER, never));
+    assert_eq!(times(desk.run_until(set + Span::from_secs(60))), [0; 0]);
+    desk.engine.on_change(desk.now, Change::Alter(ROUTER, with(garp)));
+    desk.hear_priority(200);
+    assert_eq!(times(desk.run_until(set + Span::from_secs(80))), [0; 0], "it is no more Active");
+}
+
+#[test]
+fn which_interfaces_are_extra() {
+    let mac = Macvlan::virtual_mac(false, 51);
+    let macvlan = |link, base| Macvlan { link: LinkId(link), base, mac, ipv6: false, group: None };
+    let address = |link| VirtualAddress { link, ..params().addresses[0].clone() };
+    let (own, other) = (LinkId(10), LinkId(11));
+    for (macvlans, source_mac, all, extra) in [
+        // Without virtual MACs: everything but its own interface, if all are meant.
+        (vec![], None, false, vec![]),
+        (vec![], None, true, vec![SERVICE]),
+        // The macvlan on its own interface is shown by its adverts, another one is not.
+        (vec![macvlan(10, OWN), macvlan(11, SERVICE)], Some(mac), false, vec![other]),
+        (vec![macvlan(10, OWN), macvlan(11, SERVICE)], Some(mac), true, vec![OWN, SERVICE, other]),
+        // vmac_xmit_base: the adverts show the interface below.
+        (vec![macvlan(10, OWN)], None, false, vec![own]),
+    ] {
+        let links = [OWN, SERVICE, own, other];
+        let there = |link: &LinkId| link.0 < 10 || macvlans.iter().any(|it| it.link == *link);
+        let params = RouterParams {
+            addresses: links.into_iter().filter(there).map(address).collect(),
+            garp: GarpParams { extra_all: all, ..GarpParams::default() },
+            macvlans: macvlans.clone().into(),
+            source_mac,
+            ..params()
+        };
+        let found: Vec<_> = params.extra_addresses().map(|address| address.link).collect();
+        assert_eq!(found, extra, "{macvlans:?} {all}");
+    }
 }
 
 #[test]

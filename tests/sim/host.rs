@@ -413,6 +413,7 @@ impl Host {
                 | Action::Altered { .. }
                 | Action::ChangeAddresses { .. }
                 | Action::AnnounceFresh { .. }
+                | Action::AnnounceExtra { .. }
                 | Action::Reprioritised { .. }
                 | Action::GroupEntered { .. }
                 | Action::AnnounceSource { .. }

@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Failover(FailoverArgs),
     /// The benchmark against a peer.
     Bench(BenchArgs),
+    /// The matrix of interoperation.
+    Interop(InteropArgs),
 }
 
 /// Plays the published failover experiment (two routers, a client, one address) and compares what
@@ -60,8 +62,9 @@ pub(crate) struct FailoverArgs {
 }
 
 /// Measures viprd and a peer in the same run, on the same work, in turn: start, processor time,
-/// schedule, capacity, failover, memory, reload, configuration, growth. Needs root and two processors. Without --case: a
-/// programme of all of it, of at most ten minutes. Exit status: 0 measured, 2 could not.
+/// schedule, capacity, failover, notify scripts, memory, reload, configuration, deadlines, growth.
+/// Needs root and two processors. Without --case: a programme of all of it, of at most ten minutes.
+/// Exit status: 0 measured, 2 could not.
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "bench")]
 pub(crate) struct BenchArgs {
@@ -69,7 +72,7 @@ pub(crate) struct BenchArgs {
     #[argh(option, default = "String::from(\"keepalived\")")]
     pub(crate) peer: String,
 
-    /// one case only: start, steady, interval, capacity, failover, single, memory, reload, config or growth
+    /// one case only: start, steady, interval, capacity, failover, single, notify, memory, reload, config, timer or growth
     #[argh(option)]
     pub(crate) case: Option<String>,
 
@@ -120,6 +123,41 @@ pub(crate) struct BenchArgs {
     /// the keepalived to run (default: the one in PATH)
     #[argh(option)]
     pub(crate) keepalived: Option<String>,
+
+    /// hand viprd this --io: auto, uring or epoll
+    #[argh(option)]
+    pub(crate) io: Option<String>,
+}
+
+/// Plays viprd beside keepalived and FRR in every way that they can be configured alike, each as the
+/// preferred router and as the other one: start, stop, return, link down and up, cable out and in.
+/// Needs root. Exit status: 0 all rows are green, 1 one is red, 2 it could not be played.
+#[derive(FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "interop")]
+pub(crate) struct InteropArgs {
+    /// play beside this daemon only: keepalived or frr
+    #[argh(option)]
+    pub(crate) peer: Option<String>,
+
+    /// play this case only; of a wrong name all are told
+    #[argh(option)]
+    pub(crate) case: Option<String>,
+
+    /// print one JSON object instead of text
+    #[argh(switch)]
+    pub(crate) json: bool,
+
+    /// the viprd to run (default: the one beside this program)
+    #[argh(option)]
+    pub(crate) viprd: Option<String>,
+
+    /// the keepalived to run (default: the one in PATH)
+    #[argh(option)]
+    pub(crate) keepalived: Option<String>,
+
+    /// the vrrpd of FRR to run, with the zebra beside it (default: where packages put it)
+    #[argh(option)]
+    pub(crate) frr: Option<String>,
 
     /// hand viprd this --io: auto, uring or epoll
     #[argh(option)]
@@ -210,16 +248,22 @@ mod tests {
         assert!(matches!(parse(words("failover --speed 3")), Parsed::Wrong(_)));
         assert!(matches!(parse(words("")), Parsed::Wrong(_)));
     }
+
     #[test]
     fn the_manual_page_knows_every_option() {
         let manual = include_str!("../../../man/viprlab.1");
-        let Parsed::Help(help) = parse(words("failover --help")) else { panic!("no help") };
-        let options = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
-        let options: Vec<&str> =
-            options.map(|rest| rest.split([' ', ',']).next().unwrap_or(rest)).collect();
-        assert!(options.contains(&"advert-int"), "{options:?}");
-        for option in options {
-            assert!(manual.contains(&format!("Fl -{option}")), "--{option} is not in the manual");
+        for (command, known) in [("failover", "advert-int"), ("interop", "frr")] {
+            let Parsed::Help(help) = parse(words(&format!("{command} --help"))) else {
+                panic!("no help")
+            };
+            let options = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+            let options: Vec<&str> =
+                options.map(|rest| rest.split([' ', ',']).next().unwrap_or(rest)).collect();
+            assert!(options.contains(&known), "{options:?}");
+            for option in options {
+                let fl = format!("Fl -{option}");
+                assert!(manual.contains(&fl), "--{option} is not in the manual");
+            }
         }
     }
 }

@@ -26,6 +26,9 @@ use crate::topology::Namespace;
 /// EtherType of ARP (RFC 826).
 pub(crate) const ARP: u16 = 0x0806;
 
+/// Not a type of its own: all of them (`ETH_P_ALL`, `packet(7)`).
+pub(crate) const EVERYTHING: u16 = libc::ETH_P_ALL as u16;
+
 /// A gratuitous ARP that was seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Garp {
@@ -105,8 +108,12 @@ impl Drop for Capture {
     }
 }
 
-/// A packet socket (`packet(7)`) bound to `link`, in the namespace of the calling thread.
-fn open(link: &str, ethertype: u16) -> io::Result<OwnedFd> {
+/// A packet socket (`packet(7)`) bound to `link`, in the namespace of the calling thread; of
+/// EtherType 0 it receives nothing.
+///
+/// # Errors
+/// If there is no such link, or the socket can't be opened.
+pub(crate) fn open(link: &str, ethertype: u16) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     // Without a protocol nothing is received before the socket is bound to link and EtherType.
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;

@@ -31,6 +31,8 @@ pub(crate) enum Program {
     Viprd,
     /// The peer that everyone knows.
     Keepalived,
+    /// FRRouting's `vrrpd`.
+    Frr,
 }
 
 /// A state of a virtual router, as logs name it.
@@ -54,6 +56,11 @@ pub(crate) struct Programs {
     pub(crate) viprd: PathBuf,
     /// `keepalived`.
     pub(crate) keepalived: PathBuf,
+    /// Whether that can be told where the pid files of its checkers and its BFD are. It runs
+    /// neither here, but 2.3 does not start while another one, starting too, looks at them.
+    pub(crate) more_pid_files: bool,
+    /// FRR's `vrrpd`; its `zebra` is in the same directory.
+    pub(crate) frr: PathBuf,
     /// What viprd's `--io` shall be, if anything.
     pub(crate) io: Option<String>,
 }
@@ -78,6 +85,11 @@ pub(crate) struct Daemon {
     child: Child,
     log: Arc<Mutex<Vec<LogLine>>>,
 }
+
+/// How each daemon of FRR is run: not listening on TCP, and as root, since the directory of a run
+/// is closed to others. FRR wants its user to be in the group of those who may use its terminals.
+pub(crate) const FRR_OPTIONS: [&str; 8] =
+    ["-P", "0", "-u", "root", "-g", "frrvty", "--log", "stdout"];
 
 /// How a daemon shall be run.
 #[derive(Debug, Clone, Copy)]
@@ -136,29 +148,26 @@ impl Daemon {
         directory: &RunDir,
         manner: Manner,
     ) -> io::Result<Self> {
-        let file = |ending: &str| directory.file(&format!("{host}.{ending}"));
-        let log_options: &[&str] = if manner.talks { &["-l", "-D"] } else { &["-G"] };
-        let mut command = match program {
-            Program::Viprd => {
-                let mut command = Command::new(&programs.viprd);
-                command.arg("-n").arg("--control").arg(file("sock"));
-                if let Some(io) = &programs.io {
-                    command.args(["--io", io]);
-                }
-                command
-            }
-            Program::Keepalived => {
-                let mut command = Command::new(&programs.keepalived);
-                command.args(["-n", "-P"]);
-                command
-            }
-        };
-        command.args(log_options).arg("-f").arg(config);
-        command.arg("-p").arg(file("pid")).arg("-r").arg(file("vrrp.pid"));
+        let command = programs.command(program, host, config, directory, manner.talks);
+        Daemon::spawn(program, command, namespace, host, manner.cpu)
+    }
+
+    /// Starts what `command` says inside `namespace`, as `program`; `name` names it in messages.
+    /// On the processor `cpu` alone, if one is given. See [`Daemon::start`].
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub(crate) fn spawn(
+        program: Program,
+        mut command: Command,
+        namespace: &Namespace,
+        name: &str,
+        cpu: Option<usize>,
+    ) -> io::Result<Self> {
         command.stdin(Stdio::null());
         let (output, out_end) = io::pipe()?;
         command.stdout(out_end.try_clone()?).stderr(out_end);
-        confine(&mut command, namespace, manner.cpu)?;
+        confine(&mut command, namespace, cpu)?;
 
         let started = Instant::now();
         let child = command.spawn().map_err(|error| {
@@ -167,8 +176,8 @@ impl Daemon {
         })?;
         drop(command);
         let log = Arc::default();
-        read_log(host, output, Arc::clone(&log))?;
-        Ok(Daemon { program, started, host: host.into(), child, log })
+        read_log(name, output, Arc::clone(&log))?;
+        Ok(Daemon { program, started, host: name.into(), child, log })
     }
 
     /// The process that was started; also the number of its group, to which every process that it
@@ -272,12 +281,62 @@ impl Drop for Daemon {
     }
 }
 
+impl Programs {
+    /// Where a program is.
+    pub(crate) fn path(&self, program: Program) -> &Path {
+        match program {
+            Program::Viprd => &self.viprd,
+            Program::Keepalived => &self.keepalived,
+            Program::Frr => &self.frr,
+        }
+    }
+
+    /// How a program is called in the foreground; `host` names its files in `directory`.
+    fn command(
+        &self,
+        program: Program,
+        host: &str,
+        config: &Path,
+        directory: &RunDir,
+        talks: bool,
+    ) -> Command {
+        let file = |ending: &str| directory.file(&format!("{host}.{ending}"));
+        let mut command = Command::new(self.path(program));
+        command.arg("-f").arg(config);
+        match program {
+            Program::Viprd => {
+                command.arg("-n").arg("--control").arg(file("sock"));
+                if let Some(io) = &self.io {
+                    command.args(["--io", io]);
+                }
+            }
+            Program::Keepalived => {
+                command.args(["-n", "-P"]);
+                if self.more_pid_files {
+                    command.arg("-c").arg(file("checkers.pid")).arg("-b").arg(file("bfd.pid"));
+                }
+            }
+            Program::Frr => {
+                let level = if talks { "debugging" } else { "errors" };
+                command.args(FRR_OPTIONS).args(["--log-level", level]);
+                command.arg("-i").arg(file("pid")).arg("-z").arg(file("zserv"));
+                command.arg("--vty_socket").arg(file("vty"));
+                return command;
+            }
+        }
+        command.args(if talks { &["-l", "-D"][..] } else { &["-G"] });
+        command.arg("-p").arg(file("pid")).arg("-r").arg(file("vrrp.pid"));
+        command
+    }
+}
+
 impl Program {
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Program::Viprd => "viprd",
             Program::Keepalived => "keepalived",
+            Program::Frr => "FRR",
         }
     }
 }
@@ -322,9 +381,18 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     })
 }
 
-/// The state whose entering a log line reports: `VRRP_Instance(N) Entering MASTER STATE`, or
-/// keepalived 2's `(N) Entering BACKUP STATE (init)`.
+/// The state whose entering a log line reports: `VRRP_Instance(N) Entering MASTER STATE`,
+/// keepalived 2's `(N) Entering BACKUP STATE (init)`, or FRR's `[VRID 5] [IPv4] Backup -> Master`.
 fn state_entered(line: &str) -> Option<State> {
+    if let Some((_, state)) = line.split_once("] [VRID ").and_then(|(_, it)| it.split_once(" -> "))
+    {
+        return match state {
+            "Initialize" => Some(State::Init),
+            "Backup" => Some(State::Backup),
+            "Master" => Some(State::Master),
+            _ => None,
+        };
+    }
     let (_, rest) = line.split_once(") Entering ")?;
     let (word, _) = rest.split_once(" STATE")?;
     [State::Init, State::Backup, State::Master, State::Fault]
@@ -354,7 +422,7 @@ fn confine(command: &mut Command, namespace: &Namespace, cpu: Option<usize>) -> 
     });
     let cpus = cpus.transpose()?;
     let enter = move || {
-        // SAFETY: the caller's `namespace` is borrowed while `command` starts (`launch` drops the
+        // SAFETY: the caller's `namespace` is borrowed while `command` starts (`spawn` drops the
         // command before it returns), so the descriptor is open.
         let namespace = unsafe { BorrowedFd::borrow_raw(namespace) };
         setns(namespace, CloneFlags::CLONE_NEWNET)?;
@@ -419,6 +487,9 @@ mod tests {
         assert_eq!(state_entered("VRRP_Instance(VI_1) Now in FAULT state"), None);
         assert_eq!(state_entered("VRRP_Instance(VI_1) Transition to MASTER STATE"), None);
         assert_eq!(state_entered("(VI_1) Entering HEAVEN STATE"), None);
+        let frr = "VRRP: [T5S4T-4EXBV] [CORE] [VRID 51] [IPv4] Backup -> Master";
+        assert_eq!(state_entered(frr), Some(State::Master));
+        assert_eq!(state_entered("[VRID 51] [IPv4] Master_Down_Timer expired"), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! `topology` makes hosts, `daemon` runs ours or a peer's in them, `ping`, `capture` and
 //! `neighbour` watch from the client's side, `timeline` and `table` tell what happened.
-//! `failover` is the experiment that is played with them, `bench` the benchmark.
+//! `failover` is the experiment that is played with them, `bench` the benchmark, `interop` the
+//! matrix of other daemons.
 
 mod args;
 mod bench;
@@ -10,6 +11,7 @@ mod capture;
 mod clock;
 mod daemon;
 mod failover;
+mod interop;
 mod interrupt;
 mod neighbour;
 mod ping;
@@ -22,7 +24,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use args::{BenchArgs, Command, FailoverArgs, Parsed};
+use args::{BenchArgs, Command, FailoverArgs, InteropArgs, Parsed};
 use daemon::{Program, Programs, find_program};
 use failover::{Cast, Failure, Report, Setting, play};
 use progress::Progress;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let status = match args.command {
         Command::Failover(args) => failover(&args),
         Command::Bench(args) => bench(&args),
+        Command::Interop(args) => interop(&args),
     };
     status.unwrap_or_else(|message| {
         eprintln!("viprlab: {message}");
@@ -137,6 +140,7 @@ fn programs(args: &FailoverArgs, casts: &[Cast]) -> Result<Programs, String> {
     find_programs(
         (args.viprd.as_deref(), needs(Program::Viprd)),
         (args.keepalived.as_deref(), needs(Program::Keepalived)),
+        (None, false),
         args.io.clone(),
     )
 }
@@ -146,6 +150,7 @@ fn programs(args: &FailoverArgs, casts: &[Cast]) -> Result<Programs, String> {
 fn find_programs(
     (viprd, needs_viprd): (Option<&str>, bool),
     (keepalived, needs_keepalived): (Option<&str>, bool),
+    (frr, needs_frr): (Option<&str>, bool),
     io: Option<String>,
 ) -> Result<Programs, String> {
     find_program("ip")
@@ -166,7 +171,26 @@ fn find_programs(
         let path = viprd.display();
         return Err(format!("needs {path}, which is not there; build it, or name it with --viprd"));
     }
-    Ok(Programs { viprd, keepalived, io })
+    let frr = match frr {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let usual = FRR_DIRECTORIES.iter().map(|directory| Path::new(directory).join("vrrpd"));
+            usual
+                .clone()
+                .find(|path| path.is_file())
+                .or(usual.into_iter().next())
+                .unwrap_or_default()
+        }
+    };
+    for path in [frr.clone(), frr.with_file_name("zebra")] {
+        if needs_frr && !path.is_file() {
+            let path = path.display();
+            return Err(format!("needs {path}, which is not there; it is in the package frr"));
+        }
+    }
+    let more_pid_files =
+        needs_keepalived && has_options(&keepalived, &["--bfd_pid", "--checkers_pid"]);
+    Ok(Programs { viprd, keepalived, more_pid_files, frr, io })
 }
 
 /// Measures what is asked for and shows what came of it. An error is for the user.
@@ -246,10 +270,79 @@ fn bench_run(args: &BenchArgs) -> Result<bench::Run, String> {
     let programs = find_programs(
         (args.viprd.as_deref(), true),
         (args.keepalived.as_deref(), peer),
+        (None, false),
         args.io.clone(),
     )?;
     Ok(Run { programs, peer, case, effort, wanted })
 }
+
+/// Whether a program's help names all of `options`.
+fn has_options(program: &Path, options: &[&str]) -> bool {
+    let output = std::process::Command::new(program).arg("--help").output();
+    let said = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    options.iter().all(|option| said.contains(option))
+}
+
+/// Plays the matrix and shows it. An error is for the user.
+fn interop(args: &InteropArgs) -> Result<ExitCode, String> {
+    let cases = interop_cases(args)?;
+    let needs = |program| cases.iter().any(|case| case.peer == program);
+    let programs = find_programs(
+        (args.viprd.as_deref(), true),
+        (args.keepalived.as_deref(), needs(Program::Keepalived)),
+        (args.frr.as_deref(), needs(Program::Frr)),
+        args.io.clone(),
+    )?;
+    if !nix::unistd::geteuid().is_root() {
+        return Err("needs root, to make network namespaces; try: sudo viprlab interop".into());
+    }
+    interrupt::install().map_err(|error| format!("cannot handle signals: {error}"))?;
+    daemon::adopt_orphans().map_err(|error| format!("cannot adopt processes: {error}"))?;
+
+    let progress = Progress::start(!args.json);
+    let outcome = interop::play(&cases, &programs, &progress);
+    drop(progress);
+    let report = match outcome {
+        Ok(report) => report,
+        Err(interop::Failure::Signal(signal)) => {
+            eprintln!("viprlab: stopped by signal {signal}; everything is cleaned up");
+            return Ok(ExitCode::from(128 + signal as u8));
+        }
+        Err(interop::Failure::Setup(error)) => return Err(error.to_string()),
+    };
+    if args.json {
+        let json = serde_json::to_string_pretty(&report);
+        show(&json.map_err(|error| format!("cannot write JSON: {error}"))?);
+        show("\n");
+    } else {
+        show(&report.to_string());
+    }
+    Ok(ExitCode::from(if report.holds { HOLDS } else { MISSED }))
+}
+
+/// The cases that the command line asks for.
+fn interop_cases(args: &InteropArgs) -> Result<Vec<&'static interop::Case>, String> {
+    let peer = match args.peer.as_deref() {
+        None => None,
+        Some("keepalived") => Some(Program::Keepalived),
+        Some("frr") => Some(Program::Frr),
+        Some(peer) => return Err(format!("--peer is keepalived or frr, not {peer}")),
+    };
+    let of_peer = || interop::CASES.iter().filter(|case| peer.is_none_or(|peer| case.peer == peer));
+    let wanted = |case: &&interop::Case| args.case.as_deref().is_none_or(|name| case.name == name);
+    let cases: Vec<_> = of_peer().filter(wanted).collect();
+    if cases.is_empty() {
+        let mut names: Vec<_> = of_peer().map(|case| case.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        return Err(format!("--case is one of: {}", names.join(", ")));
+    }
+    Ok(cases)
+}
+
+/// Where packages put FRR's daemons: Debian's and Alpine's, Fedora's.
+const FRR_DIRECTORIES: [&str; 3] = ["/usr/lib/frr", "/usr/libexec/frr", "/usr/sbin"];
 
 /// The viprd that was built or installed together with this program.
 fn beside_this() -> Option<PathBuf> {

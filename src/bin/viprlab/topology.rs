@@ -72,6 +72,10 @@ struct LinkEnd {
 #[derive(Debug)]
 pub(crate) struct Topology {
     hosts: Vec<Namespace>,
+    /// Where the bridges are, if there are any.
+    switch: Option<Namespace>,
+    /// What hangs on the bridges, each with the name of its port.
+    ports: Vec<(HostId, String, String)>,
     _guard: Guard,
 }
 
@@ -153,6 +157,7 @@ impl Plan {
         let mut outside = String::new();
         let mut inside: Vec<String> = vec!["link set lo up\n".into(); self.hosts.len()];
         let mut bridges = String::new();
+        let mut ports = Vec::new();
         for host in &self.hosts {
             let _ = writeln!(outside, "netns add {}", name(&host.name));
         }
@@ -186,6 +191,7 @@ impl Plan {
                     name(&self.hosts[end.host.0].name),
                 );
                 let _ = writeln!(bridges, "link set p{number}.{port} master br{number} up");
+                ports.push((end.host, self.link_name(end).into(), format!("p{number}.{port}")));
             }
         }
         for (host, commands) in self.hosts.iter().zip(&mut inside) {
@@ -215,7 +221,9 @@ impl Plan {
                 thread::sleep(Duration::from_millis(10));
             }
         }
-        Ok(Topology { hosts, _guard: guard })
+        let bridged = !self.segments.is_empty();
+        let switch = bridged.then(|| Namespace::open(&switch)).transpose()?;
+        Ok(Topology { hosts, switch, ports, _guard: guard })
     }
 
     fn link(&mut self, (host, name): (HostId, &str)) -> LinkEnd {
@@ -233,6 +241,13 @@ impl Topology {
     /// The namespace of a host of the plan this was built from.
     pub(crate) fn host(&self, host: HostId) -> &Namespace {
         &self.hosts[host.0]
+    }
+
+    /// The port of a bridge on which `link` of `host` hangs: the namespace that it is in, and its
+    /// name there.
+    pub(crate) fn port(&self, host: HostId, link: &str) -> Option<(&Namespace, &str)> {
+        let port = self.ports.iter().find(|(one, name, _)| *one == host && name == link);
+        Some((self.switch.as_ref()?, &port?.2))
     }
 }
 
@@ -266,6 +281,14 @@ impl Namespace {
     /// If there is no such link.
     pub(crate) fn index(&self, link: &str) -> io::Result<u32> {
         self.enter(|| Ok(if_nametoindex(link)?))
+    }
+
+    /// Has `commands` done inside, one a line, as `ip -batch` takes them.
+    ///
+    /// # Errors
+    /// What `ip` says, when it fails.
+    pub(crate) fn ip(&self, commands: &str) -> io::Result<()> {
+        ip_batch(&["-netns", &self.name], commands)
     }
 
     /// Whether all of `links` are up and running (`netdevice(7)`).
@@ -468,6 +491,9 @@ mod tests {
             assert_eq!(ours(), 3);
             assert!(topology.host(a).index("eth1").is_ok_and(|index| index > 0));
             assert!(topology.host(b).index("eth7").is_err());
+            let (switch, port) = topology.port(b, "eth1").expect("a port");
+            assert!(switch.index(port).is_ok());
+            assert!(topology.port(b, "eth0").is_none());
             let down = topology.host(a).set_link("eth1", false).expect("set down");
             assert!(down.before <= down.after);
             std::panic::resume_unwind(Box::new("as if something had gone wrong"));

@@ -70,6 +70,7 @@ impl Check<'_> {
         for kind in &TRACKED {
             self.tracked(model, routers, kind);
         }
+        self.quorums(model);
         self.sync_groups(model, routers);
         self.track_groups(model, routers);
         self.scripts(model, globals, options);
@@ -124,6 +125,26 @@ impl Check<'_> {
                 let uses = kind.used_by[0].keyword().name;
                 let finding = Diagnostic::new(codes::UNUSED_NAME, span, message);
                 self.tell(finding.help(format!("name it in a `{uses} {{ … }}`, or remove it")));
+            }
+        }
+    }
+
+    /// Processes of which more must run than may.
+    fn quorums(&mut self, model: &Section) {
+        for section in model.blocks(root::VRRP_TRACK_PROCESS) {
+            let given = |key: Key| Some((section.get(key)?, section.int(key)?));
+            if let Some((least, count)) = given(process::QUORUM)
+                && let Some((most, limit)) = given(process::QUORUM_MAX)
+                && count > limit
+            {
+                let (first, second) =
+                    if least.span < most.span { (least, most) } else { (most, least) };
+                let message = format!("{count} processes must run, and no more than {limit} may");
+                let finding = Diagnostic::new(codes::CONTRADICTION, second.value_span(), message)
+                    .label("left out")
+                    .related(first.span, "given here")
+                    .help("remove one of the two, or let quorum_max be the larger one");
+                self.tell(finding);
             }
         }
     }

@@ -18,25 +18,25 @@ keywords! {
     // Identity and mail.
     ROUTER_ID "router_id": NAME, "the host's name", Works,
         "Who this daemon says it is.";
-    NOTIFICATION_EMAIL "notification_email": Shape::Lines(Place::Email), "", NotYet,
+    NOTIFICATION_EMAIL "notification_email": Shape::Lines(Place::Email), "", Works,
         "Who gets mail about changes of state.";
-    NOTIFICATION_EMAIL_FROM "notification_email_from": Shape::Args(&[arg(Kind::Word, "ADDRESS")]), "keepalived@HOST", NotYet,
+    NOTIFICATION_EMAIL_FROM "notification_email_from": Shape::Args(&[arg(Kind::Word, "ADDRESS")]), "keepalived@HOST", Works,
         "Who that mail comes from.";
-    SMTP_SERVER "smtp_server": Shape::Args(&[arg(Kind::Word, "HOST"), maybe(Kind::Int(1, 65535, ""), "PORT")]), "", NotYet,
+    SMTP_SERVER "smtp_server": Shape::Args(&[arg(Kind::Word, "HOST"), maybe(Kind::Int(1, 65535, ""), "PORT")]), "", Works,
         "The host that takes mail, and its port if that isn't 25.";
-    SMTP_HELO_NAME "smtp_helo_name": NAME, "the host's name", NotYet,
+    SMTP_HELO_NAME "smtp_helo_name": NAME, "the host's name", Works,
         "The name given to the mail server.";
-    SMTP_CONNECT_TIMEOUT "smtp_connect_timeout": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "30", NotYet,
+    SMTP_CONNECT_TIMEOUT "smtp_connect_timeout": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "30", Works,
         "How long the mail server may take to answer.";
-    SMTP_ALERT "smtp_alert": SWITCH, "off", NotYet,
+    SMTP_ALERT "smtp_alert": SWITCH, "off", Works,
         "Whether virtual routers that don't say otherwise send mail.";
-    SMTP_ALERT_VRRP "smtp_alert_vrrp": SWITCH, "as smtp_alert", NotYet,
+    SMTP_ALERT_VRRP "smtp_alert_vrrp": SWITCH, "as smtp_alert", Works,
         "The same, for virtual routers only.";
     SMTP_ALERT_CHECKER "smtp_alert_checker": SWITCH, "", OutOfScope,
         "The same, for checkers.";
     CHECKER_LOG_ALL_FAILURES "checker_log_all_failures": SWITCH, "", OutOfScope,
         "Logs every failed check of a real server.";
-    NO_EMAIL_FAULTS "no_email_faults": FLAG, "", NotYet,
+    NO_EMAIL_FAULTS "no_email_faults": FLAG, "", Works,
         "No mail is sent about faults.";
     NO_CHECKER_EMAILS "no_checker_emails": FLAG, "", OutOfScope,
         "No mail is sent about checkers.";
@@ -91,9 +91,9 @@ keywords! {
     // Protocol.
     VRRP_VERSION "vrrp_version": Shape::Args(&[arg(Kind::Int(2, 3, ""), "2|3")]), "2", Works,
         "The protocol version of virtual routers that give none; those of IPv6 always have 3.";
-    VRRP_MCAST_GROUP4 "vrrp_mcast_group4": Shape::Args(&[arg(Kind::Ipv4, "GROUP")]), "224.0.0.18", NotYet,
+    VRRP_MCAST_GROUP4 "vrrp_mcast_group4": Shape::Args(&[arg(Kind::Ipv4, "GROUP")]), "224.0.0.18", Works,
         "Where adverts over IPv4 go.";
-    VRRP_MCAST_GROUP6 "vrrp_mcast_group6": Shape::Args(&[arg(Kind::Ipv6, "GROUP")]), "ff02::12", NotYet,
+    VRRP_MCAST_GROUP6 "vrrp_mcast_group6": Shape::Args(&[arg(Kind::Ipv6, "GROUP")]), "ff02::12", Works,
         "Where adverts over IPv6 go.";
     VRRP_STRICT "vrrp_strict": FLAG, "", Works,
         "Allows nothing that the VRRP RFCs don't have.";
@@ -128,13 +128,13 @@ keywords! {
         "How long after an advert of lower priority the second set of gratuitous ARPs is sent.";
     VRRP_GARP_LOWER_PRIO_REPEAT "vrrp_garp_lower_prio_repeat": Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, ""), "COUNT")]), "as vrrp_garp_master_repeat", Works,
         "How many gratuitous ARPs are sent for each address after an advert of lower priority.";
-    VRRP_GARP_INTERVAL "vrrp_garp_interval": GAP, "0", NotYet,
+    VRRP_GARP_INTERVAL "vrrp_garp_interval": GAP, "0", Works,
         "The least time between two gratuitous ARPs on an interface.";
-    VRRP_GNA_INTERVAL "vrrp_gna_interval": GAP, "0", NotYet,
+    VRRP_GNA_INTERVAL "vrrp_gna_interval": GAP, "0", Works,
         "The least time between two unsolicited neighbour advertisements on an interface.";
     VRRP_MIN_GARP "vrrp_min_garp": SWITCH, "off", Works,
         "Sends one gratuitous ARP for each address when becoming master, and no second set.";
-    VRRP_GARP_EXTRA_IF "vrrp_garp_extra_if" or "vrrp_vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "0", NotYet,
+    VRRP_GARP_EXTRA_IF "vrrp_garp_extra_if" or "vrrp_vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "0", Works,
         "How often gratuitous ARPs are sent on other interfaces that have addresses: those made for use_vmac, or all.";
     // Firewall.
     VRRP_IPTABLES "vrrp_iptables": Shape::Args(&[maybe(Kind::Word, "IN"), maybe(Kind::Word, "OUT")]), "INPUT OUTPUT", Moot("nftables does that"),

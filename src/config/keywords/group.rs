@@ -18,7 +18,7 @@ pub mod sync {
             "Scripts that must succeed, or that change the priority of all members.";
         TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", Works,
             "Files whose number changes the priority of all members.";
-        TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", NotYet,
+        TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", Works,
             "Programs that must run, or that change the priority of all members.";
         TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
             "BFD sessions that must be up, or that change the priority of all members.";
@@ -38,7 +38,7 @@ pub mod sync {
             "Run at every change, with GROUP, its name, the state and 0 as further arguments.";
         NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", Works,
             "Also tells the named pipes of changed priorities.";
-        SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", NotYet,
+        SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", Works,
             "Sends mail at every change of state.";
         SYNC_GROUP_TRACKING_WEIGHT "sync_group_tracking_weight": FLAG, "", Works,
             "Members may have tracking weights of their own.";
@@ -52,7 +52,7 @@ pub mod track {
     use super::*;
     keywords! {
         TABLE of TrackGroup;
-        GROUP "group": MEMBERS, "", NotYet,
+        GROUP "group": MEMBERS, "", Works,
             "The virtual routers of the group.";
     }
 }
@@ -63,13 +63,13 @@ pub mod garp {
     const GAP: Shape = Shape::Args(&[arg(Kind::Seconds(0, 4_294_967_295), "SECONDS")]);
     keywords! {
         TABLE of GarpGroup;
-        GARP_INTERVAL "garp_interval": GAP, "as vrrp_garp_interval", NotYet,
+        GARP_INTERVAL "garp_interval": GAP, "as vrrp_garp_interval", Works,
             "The least time between two gratuitous ARPs.";
-        GNA_INTERVAL "gna_interval": GAP, "as vrrp_gna_interval", NotYet,
+        GNA_INTERVAL "gna_interval": GAP, "as vrrp_gna_interval", Works,
             "The least time between two unsolicited neighbour advertisements.";
-        INTERFACE "interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "", NotYet,
+        INTERFACE "interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "", Works,
             "The interface that this holds for.";
-        INTERFACES "interfaces": Shape::Words(arg(Kind::Interface, "INTERFACE")), "", NotYet,
+        INTERFACES "interfaces": Shape::Words(arg(Kind::Interface, "INTERFACE")), "", Works,
             "The interfaces that this holds for, all together.";
     }
 }

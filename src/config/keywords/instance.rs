@@ -52,9 +52,9 @@ keywords! {
         "Without peers it is in FAULT, instead of using multicast.";
     CHECK_UNICAST_SRC "check_unicast_src": FLAG, "as vrrp_check_unicast_src", Works,
         "Drops unicast adverts that don't come from a configured peer.";
-    OLD_UNICAST_CHECKSUM "old_unicast_checksum": Shape::Args(&[maybe(Kind::Choice(&["never"]), "never")]), "", Moot("both forms of the checksum are accepted"),
-        "Sends the checksum of keepalived before 1.3.6.";
-    MCAST_DST_IP "mcast_dst_ip": Shape::Args(&[arg(Kind::Ip, "GROUP")]), "as vrrp_mcast_group4 or vrrp_mcast_group6", NotYet,
+    OLD_UNICAST_CHECKSUM "old_unicast_checksum": Shape::Args(&[maybe(Kind::Choice(&["never"]), "never")]), "", Works,
+        "Adverts of VRRPv3 over IPv4 to unicast peers have the checksum of keepalived before 1.3.6; with never it isn't taken from them either. Without the word it is used once it is heard.";
+    MCAST_DST_IP "mcast_dst_ip": Shape::Args(&[arg(Kind::Ip, "GROUP")]), "as vrrp_mcast_group4 or vrrp_mcast_group6", Works,
         "The multicast group that its adverts go to.";
     TRACK_SRC_IP "track_src_ip": FLAG, "", NotYet,
         "It is in FAULT while its source address doesn't exist.";
@@ -87,7 +87,7 @@ keywords! {
         "Scripts that must succeed, or that change its priority.";
     TRACK_FILE "track_file": Shape::Lines(Place::TrackFileUse), "", Works,
         "Files whose number changes its priority.";
-    TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", NotYet,
+    TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", Works,
         "Programs that must run, or that change its priority.";
     TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
         "BFD sessions that must be up, or that change its priority.";
@@ -137,7 +137,7 @@ keywords! {
         "How long after an advert of lower priority the second set of gratuitous ARPs is sent.";
     GARP_LOWER_PRIO_REPEAT "garp_lower_prio_repeat": Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, ""), "COUNT")]), "as vrrp_garp_lower_prio_repeat", Works,
         "How many gratuitous ARPs are sent for each address after an advert of lower priority.";
-    GARP_EXTRA_IF "garp_extra_if" or "vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "as vrrp_garp_extra_if", NotYet,
+    GARP_EXTRA_IF "garp_extra_if" or "vmac_garp_intvl": Shape::Args(&[maybe(Kind::Choice(&["all"]), "all"), arg(Kind::Int(0, 86_400, "seconds"), "SECONDS")]), "as vrrp_garp_extra_if", Works,
         "How often gratuitous ARPs are sent on other interfaces that have addresses: those made for use_vmac, or all.";
     GARP_INTERVAL "garp_interval": Shape::Args(&[arg(Kind::Seconds(0, 4_294_967_295), "SECONDS")]), "",
         Moot("it stands in global_defs as vrrp_garp_interval, or in garp_group"),
@@ -161,7 +161,7 @@ keywords! {
         "Run when it hears an advert of lower priority as master.";
     NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", Works,
         "Also tells the named pipes of changed priorities.";
-    SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", NotYet,
+    SMTP_ALERT "smtp_alert": SWITCH, "as smtp_alert_vrrp", Works,
         "Sends mail at every change of state.";
     // The rest.
     DEBUG "debug": Shape::Args(&[arg(Kind::Int(0, 4, ""), "LEVEL")]), "0", Moot("it never had one"),

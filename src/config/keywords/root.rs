@@ -16,13 +16,13 @@ keywords! {
         "A command that is run periodically and whose result virtual routers track.";
     TRACK_FILE "track_file" or "vrrp_track_file": Shape::Block(Place::TrackFile, Named), "", Works,
         "A file that holds a number which virtual routers track.";
-    VRRP_TRACK_PROCESS "vrrp_track_process": Shape::Block(Place::TrackProcess, Named), "", NotYet,
+    VRRP_TRACK_PROCESS "vrrp_track_process": Shape::Block(Place::TrackProcess, Named), "", Works,
         "A program whose running virtual routers track.";
     BFD_INSTANCE "bfd_instance": Shape::Block(Place::Bfd, Named), "", NotYet,
         "A BFD session (RFC 5880, RFC 5881) that virtual routers track.";
     VIPRD_TRACK_SET "viprd_track_set": Shape::Block(Place::TrackSet, Named), "", Works,
         "Interfaces and scripts that are good or bad together: any of them is enough, or all must be.";
-    GARP_GROUP "garp_group": Shape::Block(Place::GarpGroup, Unnamed), "", NotYet,
+    GARP_GROUP "garp_group": Shape::Block(Place::GarpGroup, Unnamed), "", Works,
         "How fast gratuitous ARPs may follow each other on an interface, or on several together.";
     STATIC_IPADDRESS "static_ipaddress": Shape::Lines(Place::Address), "", Works,
         "Addresses that are there as long as the daemon runs, whatever the states.";

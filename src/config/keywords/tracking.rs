@@ -61,24 +61,24 @@ pub mod process {
     use super::*;
     keywords! {
         TABLE of TrackProcess;
-        PROCESS "process": Shape::Args(&[arg(Kind::Word, "NAME"), many(Kind::Word, "ARGUMENT")]), "", NotYet,
+        PROCESS "process": Shape::Args(&[arg(Kind::Word, "NAME"), many(Kind::Word, "ARGUMENT")]), "", Works,
             "The program, and its arguments if they matter.";
-        PARAM_MATCH "param_match": Shape::Args(&[arg(Kind::Choice(&["initial", "partial"]), "initial|partial")]), "", NotYet,
-            "Whether more arguments, or a longer last one, fit too.";
-        WEIGHT "weight": super::WEIGHT, "0", NotYet,
+        PARAM_MATCH "param_match": Shape::Args(&[arg(Kind::Choice(&["initial", "partial"]), "initial|partial")]), "", Works,
+            "Whether more arguments (partial), or a longer last one (initial), fit too; without arguments: that there must be none.";
+        WEIGHT "weight": super::WEIGHT, "0", Works,
             "What is added to the priority while it runs, or taken from it while it doesn't; 0 makes it a must.";
-        QUORUM "quorum": TIMES, "1", NotYet,
+        QUORUM "quorum": TIMES, "1", Works,
             "How many of it must run.";
-        QUORUM_MAX "quorum_max": Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, ""), "COUNT")]), "", NotYet,
+        QUORUM_MAX "quorum_max": Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, ""), "COUNT")]), "", Works,
             "How many of it may run.";
-        FORK_DELAY "fork_delay": DELAY, "0", NotYet,
-            "How long it must run.";
-        TERMINATE_DELAY "terminate_delay": DELAY, "0", NotYet,
-            "How long it may be missing.";
-        DELAY_BOTH "delay": DELAY, "0", NotYet,
+        FORK_DELAY "fork_delay": DELAY, "0", Works,
+            "How long what a new process changes has to last.";
+        TERMINATE_DELAY "terminate_delay": DELAY, "0", Works,
+            "How long what the end of a process changes has to last.";
+        DELAY_BOTH "delay": DELAY, "0", Works,
             "Both of these.";
-        FULL_COMMAND "full_command": FLAG, "", NotYet,
-            "The whole command is compared, not only the program's name.";
+        FULL_COMMAND "full_command": FLAG, "", Works,
+            "The name is how it was called (the first word of its command line); with arguments it always is.";
     }
 }
 
@@ -179,7 +179,7 @@ pub mod process_use {
     use super::*;
     keywords! {
         TABLE of TrackProcessUse;
-        WEIGHT "weight": super::WEIGHT, "as in vrrp_track_process", NotYet,
+        WEIGHT "weight": super::WEIGHT, "as in vrrp_track_process", Works,
             "What is added to the priority while it runs, or taken from it while it doesn't; 0 makes it a must.";
     }
 }

@@ -54,6 +54,7 @@ impl Engine {
         self.live += 1;
         self.timers.grow(self.routers.len());
         self.garps.grow(self.routers.len());
+        self.extras.grow(self.routers.len());
         self.connect(id);
         self.join_group(id);
         self.actions.push_back(Action::Added { router: id });
@@ -96,6 +97,7 @@ impl Engine {
         }
         self.timers.cancel(id.index());
         self.garps.cancel(id.index());
+        self.extras.cancel(id.index());
         self.live -= 1;
         self.leaving.push(id);
         self.actions.push_back(Action::Removed { router: id });
@@ -217,8 +219,15 @@ impl Engine {
 
     /// Refreshes that are switched on, off, or come at other times.
     fn renew_garps(&mut self, now: Instant, id: RouterId, old: &RouterParams) {
-        let refresh = self.details[id.index()].params.garp.refresh;
+        let garp = self.details[id.index()].params.garp;
         let State::Active(active) = &self.routers[id.index()].state else { return };
+        if garp.extra != old.garp.extra {
+            self.extras.cancel(id.index());
+            if !garp.extra.is_zero() && active.addresses_set {
+                self.extras.set(id.index(), now + garp.extra);
+            }
+        }
+        let refresh = garp.refresh;
         let refreshing = active.next_garp == NextGarp::Refresh;
         let idle = self.garps.deadline(id.index()) == Instant::NEVER;
         if refresh != old.garp.refresh && (refreshing || idle) && active.addresses_set {

@@ -7,12 +7,16 @@
 use std::net::IpAddr;
 
 use super::{Details, Engine};
-use crate::base::{Centis, Family, IfIndex, RouterId};
+use crate::base::{Centis, Family, IfIndex, Instant, RouterId};
 use crate::vrrp::action::{Action, AuthFailure, Notice};
 use crate::vrrp::counters::refusal_counter;
 use crate::vrrp::params::{Judgement, RouterParams};
 use crate::vrrp::router::{Router, State};
 use crate::wire::{Advert, Authentication, ChecksumForm, Refusal, Refused, Version};
+
+/// After so many intervals without a v2 advert beside its v3 ones an Active counts as sending none:
+/// whoever knows only v2 has given it up by then.
+const NO_V2: u64 = 4;
 
 /// What a check of a received advert means for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub(super) struct Heard {
     /// Who speaks v3 besides v2 (RFC 9568 section 8.4), for as long as we stay in a state: its v2
     /// adverts are ignored. Only set where we speak both ourselves.
     pub speaks_v3: Option<IpAddr>,
+    /// Whose v3 adverts were heard, and since when without a v2 one.
+    pub without_v2: Option<(IpAddr, Instant)>,
     /// Whose form of the checksum was told last, and which.
     checksum: Option<(IpAddr, ChecksumForm)>,
 }
@@ -107,6 +113,7 @@ impl Details {
     #[inline]
     pub(super) fn check(
         &mut self,
+        now: Instant,
         router: &Router,
         own_address: IpAddr,
         advert: &Advert<'_>,
@@ -124,6 +131,10 @@ impl Details {
         }
         if let Err(notice) = self.check_way(advert) {
             return drop(notice);
+        }
+        if advert.checksum_form == ChecksumForm::GroupPseudoHeader && !conduct.old_checksum {
+            self.counters.checksum_errors += 1;
+            return drop(Notice::Refused { source: Some(source), refusal: Refusal::Checksum });
         }
         if (advert.version == Version::V2 || advert.signed.is_some())
             && let Err(failure) = self.authenticate(advert)
@@ -163,8 +174,14 @@ impl Details {
         }
         if conduct.also_v2 {
             match advert.version {
-                Version::V3 => self.heard.speaks_v3 = Some(source),
+                Version::V3 => {
+                    self.heard.speaks_v3 = Some(source);
+                    if self.misses_v2(now, advert) {
+                        kept.get_or_insert(Notice::NoV2 { source });
+                    }
+                }
                 Version::V2 if self.heard.speaks_v3 == Some(source) => {
+                    self.heard.without_v2 = Some((source, now));
                     self.counters.v2_ignored += 1;
                     return (Verdict::Drop, None);
                 }
@@ -184,7 +201,11 @@ impl Details {
     fn check_way(&mut self, advert: &Advert<'_>) -> Result<(), Notice> {
         let (source, destination, ttl) = (advert.source, advert.destination, advert.ttl);
         let unicast = self.params.transport.unicast.as_ref();
-        if unicast.is_some() == destination.is_multicast() {
+        let ours = match self.params.transport.multicast() {
+            Some(group) => destination == group,
+            None => !destination.is_multicast(),
+        };
+        if !ours {
             self.counters.destination_errors += 1;
             return Err(Notice::OtherDestination { source, destination });
         }
@@ -199,6 +220,23 @@ impl Details {
                 Err(Notice::WrongTtl { source, ttl })
             }
         }
+    }
+
+    /// Whether the sender of a v3 advert has left out the v2 ones for as long as a v2 Backup would
+    /// wait for them. Told again as often.
+    #[cold]
+    fn misses_v2(&mut self, now: Instant, advert: &Advert<'_>) -> bool {
+        let source = advert.source;
+        let Some((_, since)) = self.heard.without_v2.filter(|(who, _)| *who == source) else {
+            self.heard.without_v2 = Some((source, now));
+            return false;
+        };
+        let interval = whole_seconds(advert.interval.unwrap_or(Centis::DEFAULT));
+        let missed = now.since(since) > interval.span().times(NO_V2);
+        if missed {
+            self.heard.without_v2 = Some((source, now));
+        }
+        missed
     }
 
     /// Whether `source` is the Active already, whose addresses need not be compared again.

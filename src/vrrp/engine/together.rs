@@ -151,7 +151,7 @@ impl Engine {
         if freed && self.started {
             self.spread(now, membership.group);
         }
-        self.take_over_if_ready(now, membership.group, Cause::Group);
+        self.take_over_if_ready(now, membership.group, None);
     }
 
     /// Before the start: who can't run is counted, so that the first that starts knows.
@@ -247,12 +247,13 @@ impl Engine {
         if !std::mem::replace(&mut backup.waiting, true) {
             self.groups.get_mut(group_id).ready += 1;
         }
-        self.take_over_if_ready(now, group_id, cause);
+        self.take_over_if_ready(now, group_id, Some((id, cause)));
         true
     }
 
-    /// If all members could be master, they are.
-    fn take_over_if_ready(&mut self, now: Instant, id: GroupId, cause: Cause) {
+    /// If all members could be master, they are; `last` is the last one that could not, and why
+    /// it can now.
+    fn take_over_if_ready(&mut self, now: Instant, id: GroupId, last: Option<(RouterId, Cause)>) {
         let group = self.groups.get(id);
         let members = group.members.len();
         if group.state == StateName::Master || members == 0 || group.ready < members {
@@ -260,6 +261,11 @@ impl Engine {
         }
         for n in 0..members {
             let member = self.groups.get(id).members[n];
+            // Who was ready before has a cause of its own.
+            let cause = match last {
+                Some((last, cause)) if last == member => cause,
+                _ => self.timeout_cause(member),
+            };
             self.take_over(now, member, cause);
         }
         self.enter_group(id, StateName::Master);

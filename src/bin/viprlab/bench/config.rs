@@ -62,11 +62,7 @@ impl Host {
     }
 
     fn run(&self, program: Program, programs: &Programs, file: &Path) -> Result<Sheet, Halt> {
-        let path = match program {
-            Program::Viprd => &programs.viprd,
-            Program::Keepalived => &programs.keepalived,
-        };
-        let mut command = Command::new(path);
+        let mut command = Command::new(programs.path(program));
         command.arg("-t").arg("-f").arg(file);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         limit(&mut command);

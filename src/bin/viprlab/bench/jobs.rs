@@ -3,10 +3,11 @@
 use super::measure::{
     B_SETTLED, CAPACITY, CONFIG_TIME, DRIFT, ERROR_P50, ERROR_P99, ERROR_P999, FAREWELL_LATE,
     FAREWELL_SPREAD, FIRST_TO_LAST, GARP_MAX, Measure, OTHERS_CHANGED, PSS_A, RECEIVED_CPU,
-    RELOAD_GAP, RELOAD_LOST, RELOAD_TIME, SENT_CPU, SINGLE_EXCESS,
+    RELOAD_GAP, RELOAD_LOST, RELOAD_TIME, SCRIPTS_LOST, SENT_CPU, SINGLE_EXCESS,
 };
 use super::play::{Event, Step};
 use super::scene::{Group, MOST_A_LINK, MOST_LINKS, Scene, Side, interval, thousands};
+use super::timer;
 
 /// A question that the bench answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +26,14 @@ pub(crate) enum Case {
     Single,
     /// Memory.
     Memory,
+    /// Notify scripts at a mass failover.
+    Notify,
     /// One router of many changes.
     Reload,
     /// Reading a configuration.
     Config,
+    /// How exact deadlines are.
+    Timer,
     /// All of it as the number of routers grows.
     Growth,
 }
@@ -87,6 +92,8 @@ pub(crate) enum Work {
     Play(Scene, Vec<Step>),
     /// A configuration of so many routers, read by `-t`.
     Config(usize),
+    /// Takeovers of single routers, against the formula.
+    Timer,
     /// A search for the most routers.
     Capacity {
         /// Their interval.
@@ -115,7 +122,7 @@ pub(crate) enum Goal {
 
 impl Case {
     /// Every case with its name.
-    const ALL: [(&str, Case); 10] = [
+    const ALL: [(&str, Case); 12] = [
         ("start", Case::Start),
         ("steady", Case::Steady),
         ("interval", Case::Interval),
@@ -123,8 +130,10 @@ impl Case {
         ("failover", Case::Failover),
         ("single", Case::Single),
         ("memory", Case::Memory),
+        ("notify", Case::Notify),
         ("reload", Case::Reload),
         ("config", Case::Config),
+        ("timer", Case::Timer),
         ("growth", Case::Growth),
     ];
 
@@ -154,6 +163,11 @@ impl Wanted {
             return Err("--routers, --interval, --links, --repetitions and --seconds go with \
                         --case; without it the programme is fixed"
                 .into());
+        }
+        if case == Some(Case::Timer)
+            && (self.routers.is_some() || self.interval_ms.is_some() || self.links.is_some())
+        {
+            return Err("--case timer has routers and intervals of its own".into());
         }
         let most = if case == Some(Case::Config) { 65_000 } else { MOST_A_LINK * MOST_LINKS };
         if self.routers.is_some_and(|routers| routers == 0 || routers > most) {
@@ -225,6 +239,14 @@ pub(crate) fn of_case(case: Case, effort: Effort, wanted: Wanted) -> Vec<Job> {
         Case::Reload => {
             vec![Job { goals: reload_goals(), ..play("reload", vec![Step::Reload], reps) }]
         }
+        Case::Notify => {
+            let group = match wanted.routers {
+                Some(_) => group,
+                None => Group::of(1000, interval_ms),
+            };
+            vec![notify(group, seconds, reps)]
+        }
+        Case::Timer => vec![timer(if effort == Effort::Quick { 1 } else { 5 })],
         Case::Config => match wanted.routers {
             Some(routers) => vec![config(routers, reps)],
             None => vec![config(4000, reps), config(65_000, 1)],
@@ -354,10 +376,14 @@ pub(crate) fn all(effort: Effort) -> Vec<Job> {
     jobs.push(single(10, few * 3));
     jobs.push(capacity(10, seconds, effort, None));
     jobs.push(capacity(100, seconds, effort, None));
+    if effort == Effort::Full {
+        jobs.push(timer(reps));
+    }
     // 1,000 and 4,000 are above.
     for routers in [1, 100, 20_000, 10_000] {
         jobs.push(growth(routers, effort, seconds * 0.6));
     }
+    jobs.push(notify(Group::of(1000, 1000), seconds, once));
     jobs
 }
 
@@ -368,6 +394,20 @@ fn reload_goals() -> Vec<(Measure, Goal)> {
         (RELOAD_GAP, Goal::AtMost(1.0)),
         (RELOAD_LOST, Goal::AtMost(0.0)),
     ]
+}
+
+/// The takeovers of twelve routers, each against the formula.
+fn timer(repetitions: usize) -> Job {
+    Job {
+        title: "deadlines of 12 routers: silence, and priority 0".into(),
+        slug: "timer".into(),
+        work: Work::Timer,
+        repetitions,
+        ours_alone: false,
+        growth: None,
+        goals: timer::goals(),
+        options: "--case timer".into(),
+    }
 }
 
 /// So many routers read by `-t`.
@@ -395,6 +435,7 @@ fn job(title: &str, slug: &str, scene: Scene, steps: Vec<Step>) -> Job {
         Step::Fail(_) => "failover",
         Step::FailSingle(_) => "single",
         Step::Reload => "reload",
+        Step::Notify(_) => "notify",
     });
     let mut cases: Vec<_> = cases.collect();
     cases.dedup();
@@ -430,6 +471,21 @@ fn disturbance(group: Group, event: Event, repetitions: usize) -> Job {
             &format!("others-{}", event.name()),
             scene,
             vec![Step::Fail(event)],
+        )
+    }
+}
+
+/// A mass failover in which each router runs a script, next to routers that have nothing to do with it.
+fn notify(group: Group, seconds: f64, repetitions: usize) -> Job {
+    let others = Group { tracked: false, home: Side::B, ..Group::of(1000, 100) };
+    Job {
+        repetitions,
+        goals: vec![(SCRIPTS_LOST, Goal::AtMost(0.0))],
+        ..job(
+            &format!("{}: a notify script each, beside B's 1,000 others, 100 ms", group.title()),
+            "notify",
+            Scene::of(group).with(others),
+            vec![Step::Notify(seconds)],
         )
     }
 }

@@ -104,6 +104,22 @@ pub(crate) const OTHERS_P99: Measure = less("other routers' interval error meanw
 pub(crate) const OTHERS_MAX: Measure = less("other routers' interval error meanwhile max", "ms");
 pub(crate) const OTHERS_CHANGED: Measure = less("other routers that changed state", "");
 
+pub(crate) const SCRIPTS_TIME: Measure =
+    less("first deadline → last notify script at its end", "ms");
+pub(crate) const SCRIPTS_LOST: Measure = less("routers whose notify script did not run", "");
+pub(crate) const QUIET_P50: Measure = told("others' interval error before p50", "µs");
+pub(crate) const QUIET_P99: Measure = told("others' interval error before p99", "µs");
+pub(crate) const QUIET_P999: Measure = told("others' interval error before p99.9", "µs");
+pub(crate) const QUIET_MAX: Measure = told("others' interval error before max", "µs");
+pub(crate) const MEANWHILE_P50: Measure =
+    less("others' interval error while scripts run p50", "µs");
+pub(crate) const MEANWHILE_P99: Measure =
+    less("others' interval error while scripts run p99", "µs");
+pub(crate) const MEANWHILE_P999: Measure =
+    less("others' interval error while scripts run p99.9", "µs");
+pub(crate) const MEANWHILE_MAX: Measure =
+    less("others' interval error while scripts run max", "µs");
+
 pub(crate) const RELOAD_TIME: Measure = less("SIGHUP → one router's address changed", "ms");
 pub(crate) const RELOAD_TIME_MAX: Measure =
     less("SIGHUP → one router's address changed, max", "ms");

@@ -14,6 +14,7 @@ mod interval;
 mod jobs;
 mod machine;
 mod measure;
+mod notify;
 mod picture;
 mod play;
 mod process;
@@ -22,6 +23,7 @@ mod report;
 mod scene;
 mod takeover;
 mod tap;
+mod timer;
 mod watch;
 
 pub(crate) use jobs::{Case, Effort, Wanted};
@@ -117,6 +119,7 @@ impl Run {
                 Work::Play(scene, steps) => self.repeat(job, scene, steps, &say)?,
                 Work::Capacity { .. } => self.search_both(job, &say)?,
                 &Work::Config(routers) => self.read_both(job, routers, &say)?,
+                Work::Timer => self.time_both(job, &say)?,
             };
             each(&section);
             sections.push(section);
@@ -171,6 +174,23 @@ impl Run {
         Ok(section)
     }
 
+    /// Lets the routers of each program in turn take over, and says whether that was in time.
+    fn time_both(&self, job: &Job, say: &dyn Fn(&str)) -> Result<Section, Failure> {
+        let mut section = Section::of(job);
+        for repetition in 1..=job.repetitions {
+            for program in self.players(job) {
+                let say = |text: &str| {
+                    let name = program.name();
+                    say(&format!("{name}, {repetition} of {}: {text}", job.repetitions));
+                };
+                let outcome = ended(timer::play(program, &self.programs, &say))?;
+                section.add(program, outcome);
+            }
+        }
+        section.tell_promises();
+        Ok(section)
+    }
+
     fn players(&self, job: &Job) -> Vec<Program> {
         match self.peer && !job.ours_alone {
             true => vec![Program::Viprd, Program::Keepalived],
@@ -186,14 +206,7 @@ impl Run {
         steps: &[Step],
         say: &dyn Fn(&str),
     ) -> Result<Outcome, Failure> {
-        match play(program, &self.programs, scene, steps, say) {
-            Ok(outcome) => Ok(outcome),
-            Err(Halt::Stop(Stop::Trouble(what))) => {
-                Ok(Outcome { doubts: vec![what], ..Outcome::default() })
-            }
-            Err(Halt::Stop(Stop::Signal(signal))) => Err(Failure::Signal(signal)),
-            Err(Halt::Io(error)) => Err(Failure::Setup(error)),
-        }
+        ended(play(program, &self.programs, scene, steps, say))
     }
 
     /// Looks for the most routers of each daemon.
@@ -231,6 +244,18 @@ impl Run {
             section.remarks.push(format!("{}: {}", program.name(), told.join("; ")));
         }
         Ok(section)
+    }
+}
+
+/// What a play brought; that it came to no end is a doubt, not a failure.
+fn ended(play: Result<Outcome, Halt>) -> Result<Outcome, Failure> {
+    match play {
+        Ok(outcome) => Ok(outcome),
+        Err(Halt::Stop(Stop::Trouble(what))) => {
+            Ok(Outcome { doubts: vec![what], ..Outcome::default() })
+        }
+        Err(Halt::Stop(Stop::Signal(signal))) => Err(Failure::Signal(signal)),
+        Err(Halt::Io(error)) => Err(Failure::Setup(error)),
     }
 }
 

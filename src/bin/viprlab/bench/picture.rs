@@ -10,6 +10,8 @@ use super::scene::thousands;
 /// Colours of viprd and the peer, told apart by colour-blind eyes and in grey.
 const OURS: &str = "#0072b2";
 const THEIRS: &str = "#d55e00";
+/// Ours and theirs before it began.
+const BEFORE: [&str; 2] = ["#88bbdd", "#eebb99"];
 const GREY: &str = "#888888";
 
 /// All pictures of a report, each with its file's name.
@@ -277,7 +279,10 @@ fn growth(report: &Report) -> String {
 fn intervals(section: &Section) -> String {
     let mut drawing = Drawing::new(720.0, 440.0);
     let names = [("viprd", OURS), ("keepalived", THEIRS)];
-    let curves = section.intervals.iter().zip(names).filter_map(|(histogram, (name, colour))| {
+    let before = [("viprd before", BEFORE[0]), ("keepalived before", BEFORE[1])];
+    let before = section.before.iter().zip(before);
+    let all = before.chain(section.intervals.iter().zip(names));
+    let curves = all.filter_map(|(histogram, (name, colour))| {
         let tail = histogram.as_ref()?.tail();
         // From the last bin with everything above it to the first with nothing above it.
         let first = tail.iter().rposition(|&(_, share)| share >= 1.0).unwrap_or(0);

@@ -14,6 +14,7 @@ use super::measure::{
     A_CPU, A_FIRST, A_LAST, A_START_CPU, A_SWEEP, B_CPU, B_SETTLED, B_START_CPU, FALSE_CHANGES,
     Histogram, ON_TIME, PSS_A, RECEIVED_CPU, RSS_A, RSS_B, SENT_CPU, SOFT_CPU, Sheet, UNHEARD_CPU,
 };
+use super::notify;
 use super::process::{Processes, now_ns, soft_interrupts_ns, stay_on};
 use super::reload;
 use super::scene::{AWAY_PRIORITY, HOME_PRIORITY, Scene, Side, TRACKED};
@@ -22,10 +23,10 @@ use super::tap::{Kind, Seen, Tap};
 use super::watch::AddressWatch;
 
 /// The processor of host A's daemon.
-const CPU_A: usize = 0;
+pub(super) const CPU_A: usize = 0;
 
 /// The processor of host B's daemon.
-const CPU_B: usize = 1;
+pub(super) const CPU_B: usize = 1;
 
 /// When the second round of gratuitous ARPs is over, after the first (`garp_master_delay`, 5 s).
 const SECOND_GARPS: Duration = Duration::from_millis(5400);
@@ -51,6 +52,8 @@ pub(crate) enum Step {
     Unheard(f64),
     /// Let A reload a configuration that differs in one router, some times.
     Reload,
+    /// Look at the wire for so many seconds, then kill A: each router that B takes over runs a script.
+    Notify(f64),
     /// Make A fail, as a mass.
     Fail(Event),
     /// Make A fail, as a single router.
@@ -75,6 +78,8 @@ pub(crate) struct Outcome {
     pub(crate) sheet: Sheet,
     /// Interval errors, if they were looked at.
     pub(crate) histogram: Option<Histogram>,
+    /// The same before what was looked at began, if it has a before.
+    pub(crate) before: Option<Histogram>,
     /// What went wrong or may have.
     pub(crate) doubts: Vec<String>,
 }
@@ -98,6 +103,7 @@ struct Stage<'a> {
     on_a: AddressWatch,
     on_b: AddressWatch,
     calm_at: Instant,
+    scripts: Option<notify::Scripts>,
     directory: RunDir,
     topology: Topology,
     ids: [HostId; 2],
@@ -163,6 +169,13 @@ impl<'a> Stage<'a> {
             // Nothing but what is measured shall be on the wire.
             topology.host(id).enter(|| std::fs::write(NO_IPV6, "1"))?;
         }
+        let notifies = steps.iter().any(|step| matches!(step, Step::Notify(_)));
+        let scripts = notifies.then(|| {
+            let config = directory.file("b.conf");
+            let place = config.parent().unwrap_or(std::path::Path::new("/tmp"));
+            notify::Scripts::prepare(place, scene, Side::B, &config)
+        });
+        let scripts = scripts.transpose()?;
         // Each host's addresses are watched from the other one's processor.
         let on_a = AddressWatch::start(topology.host(a))?;
         stay_on(CPU_A)?;
@@ -251,6 +264,7 @@ impl<'a> Stage<'a> {
             on_a,
             on_b,
             calm_at: if at_home < all { Instant::now() + SECOND_GARPS } else { calm_at },
+            scripts,
             directory,
             topology,
             ids: [a, b],
@@ -280,6 +294,11 @@ impl<'a> Stage<'a> {
                 self.calm(say)?;
                 say("reloading");
                 self.reload(outcome)?;
+            }
+            Step::Notify(seconds) => {
+                self.calm(say)?;
+                say("watching the wire before and while scripts run");
+                self.notify(seconds, outcome)?;
             }
             Step::Fail(event) => {
                 say("a mass failover");
@@ -377,6 +396,42 @@ impl<'a> Stage<'a> {
         self.processes_a = Processes::of(self.a.pid());
         let memory = (before, self.processes_a.memory());
         reload::put(self.scene, &reloads, &frames, memory, &mut outcome.sheet);
+        Ok(())
+    }
+
+    fn notify(&mut self, seconds: f64, outcome: &mut Outcome) -> Result<(), Halt> {
+        let main = *self.scene.main();
+        let scripts = self.scripts.as_ref().map_or(0, notify::Scripts::ran);
+        if scripts > 0 {
+            outcome.doubts.push(format!("{scripts} scripts had run before anything failed"));
+        }
+        stay_on(CPU_A)?;
+        let tap = Tap::start(self.host(Side::A), self.scene.links(), Kind::Adverts)?;
+        let begin = now_ns();
+        self.pass(seconds)?;
+        let event = now_ns();
+        self.a.kill();
+        let limit = Duration::from_nanos(main.master_down_ns(AWAY_PRIORITY))
+            + Duration::from_secs(10)
+            + Duration::from_millis(20) * main.routers as u32;
+        let ran = |stage: &Self| stage.scripts.as_ref().map_or(0, notify::Scripts::ran);
+        let done = wait_for("every script", limit, || {
+            // Looks seldom: it disturbs what it looks at.
+            thread::sleep(Duration::from_millis(20));
+            Ok((ran(self) >= main.routers).then_some(()))
+        });
+        let end = now_ns();
+        match done {
+            Err(stop @ Stop::Signal(_)) => return Err(stop.into()),
+            Err(Stop::Trouble(what)) => outcome.doubts.push(what),
+            Ok(()) => {}
+        }
+        let frames = self.frames(tap, outcome);
+        let down = main.master_down_ns(AWAY_PRIORITY) - main.interval_ns();
+        let times = notify::Times { begin, event, deadline: event + down, end };
+        let told = (ran(self), self.scripts.as_ref().map_or(0, notify::Scripts::routers));
+        let [before, during] = notify::put(self.scene, &frames, &times, told, &mut outcome.sheet);
+        (outcome.before, outcome.histogram) = (Some(before), Some(during));
         Ok(())
     }
 
@@ -547,7 +602,7 @@ impl From<io::Error> for Halt {
 }
 
 /// Where IPv6 is switched off for all links of a namespace.
-const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+pub(super) const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
 
 fn home(scene: &Scene, group: usize) -> Side {
     scene.groups()[group].home

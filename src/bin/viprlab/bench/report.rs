@@ -49,6 +49,8 @@ pub(crate) struct Section {
     pub(crate) doubts: Vec<String>,
     /// Interval errors in microseconds: viprd's and the peer's.
     pub(crate) intervals: [Option<Histogram>; 2],
+    /// The same before what was looked at began.
+    pub(crate) before: [Option<Histogram>; 2],
     /// The number of routers, if it is a point of the growth pictures.
     pub(crate) growth: Option<usize>,
 }
@@ -78,6 +80,7 @@ impl Section {
             remarks: vec![],
             doubts: vec![],
             intervals: [None, None],
+            before: [None, None],
             growth: job.growth,
         }
     }
@@ -88,9 +91,12 @@ impl Section {
         collect(&mut self.figures, outcome.sheet, ours);
         self.doubts
             .extend(outcome.doubts.iter().map(|doubt| format!("{}: {doubt}", program.name())));
-        if let Some(histogram) = outcome.histogram {
-            let place = &mut self.intervals[usize::from(!ours)];
-            place.get_or_insert_with(Histogram::new).merge(&histogram);
+        let found = [(outcome.histogram, &mut self.intervals), (outcome.before, &mut self.before)];
+        for (histogram, places) in found {
+            if let Some(histogram) = histogram {
+                let place = &mut places[usize::from(!ours)];
+                place.get_or_insert_with(Histogram::new).merge(&histogram);
+            }
         }
     }
 
@@ -114,6 +120,19 @@ impl Section {
             };
             Some(Promise { section: self, figure, goal, kept })
         })
+    }
+
+    /// Adds a remark about what was promised: how much of it is kept, and what is not.
+    pub(crate) fn tell_promises(&mut self) {
+        let kept = self.promises().filter(|promise| promise.kept == Some(true)).count();
+        let missed = self.promises().filter(|promise| promise.kept == Some(false));
+        let missed: Vec<String> = missed
+            .map(|it| format!("; missed ({}): {}", asked(it.goal), name(it.figure.measure)))
+            .collect();
+        let all = self.goals.len();
+        let most = self.goals.first().map_or(String::new(), |&(_, goal)| asked(goal));
+        let remark = format!("{kept} of {all} medians of viprd as promised ({most})");
+        self.remarks.push(remark + &missed.concat());
     }
 
     fn rows(&self) -> impl Iterator<Item = [String; 4]> {
