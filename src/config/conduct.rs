@@ -40,6 +40,7 @@ pub(super) fn conduct(router: &Facts<'_>) -> (Conduct, ChecksumForm) {
         also_v2: section.is_set(instance::VIPRD_ALSO_V2)
             && router.version == Version::V3
             && !router.is_v6,
+        promote_secondaries: section.is_set(instance::PROMOTE_SECONDARIES),
     };
     (conduct, checksum_form)
 }

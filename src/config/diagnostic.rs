@@ -193,6 +193,7 @@ pub mod codes {
         INSECURE_SCRIPTS "W090" Insecure "scripts run as root without enable_script_security"
         DELAY_TOO_LONG "W091" Fine "an interface's delay is longer than a master may be missed"
         NO_UNICAST_INTERFACE "W092" Flawed "a virtual router with unicast peers names no interface"
+        NOT_SIGNED "W093" Fine "adverts are not signed although auth_hmac is given"
         NOT_A_WAY "E098" Flawed "a route or policy rule isn't possible like this"
         UNSUPPORTED_WAY "E099" Flawed "an option of a route or policy rule isn't supported"
     }

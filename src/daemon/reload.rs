@@ -339,6 +339,7 @@ impl Daemon {
                 self.configure_ways(&configuration.routers, &configuration.statics.ways);
                 // What leaves needs its interfaces until it has left.
                 self.want_macvlans(&configuration.routers);
+                self.promote_secondaries(&configuration.routers);
                 self.block_addresses(&configuration.routers);
                 let until = now + vmacs::PATIENCE;
                 self.reload.stage = Stage::Preparing(configuration, plan, until);
@@ -374,6 +375,7 @@ impl Daemon {
                 outcome.removed = removed as u64;
                 outcome.unchanged = unchanged as u64;
                 self.want_macvlans(&[]);
+                self.promote_secondaries(&[]);
                 self.block_addresses(&[]);
                 self.change_statics(&configuration.statics);
                 let macvlans = self.engine.views().flat_map(|view| &view.params.macvlans);

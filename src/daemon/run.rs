@@ -493,6 +493,9 @@ impl Daemon {
             (Some(_), None) => info!("Kernel is reporting: interface {name} REMOVED"),
             _ => {}
         }
+        if change.facts.is_some() {
+            self.promote_on(change.link);
+        }
         self.join(change.link, change.facts);
         let engine = &self.engine;
         self.frames.on_link(change, |router| engine.view(router));

@@ -1,17 +1,26 @@
-//! Settings of interfaces (`/proc/sys/net`): written when the kernel room asks, at the start and at
-//! a reload; those of interfaces that aren't ours are put back at the end.
+//! Settings of interfaces (`/proc/sys/net`): written when the kernel room or the configuration asks,
+//! at the start, at a reload, and when an interface appears; those of interfaces that aren't ours are
+//! put back at the end.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use log::warn;
+
+use super::run::Daemon;
+use crate::base::LinkId;
 use crate::kernel::Setting;
+use crate::vrrp::RouterParams;
 
 /// What has been changed on interfaces that aren't ours.
 #[derive(Debug, Default)]
 pub(super) struct Sysctls {
     /// Each file with what it said before, in the order in which they were changed.
     changed: Vec<(PathBuf, String)>,
+    /// Interfaces that keep the other addresses of a subnet (`promote_secondaries`).
+    promoting: HashSet<LinkId>,
 }
 
 impl Sysctls {
@@ -46,6 +55,33 @@ impl Sysctls {
     pub(super) fn restore(&mut self) {
         for (path, before) in self.changed.drain(..).rev() {
             let _ = fs::write(path, before);
+        }
+    }
+}
+
+impl Daemon {
+    /// Makes the interfaces of those virtual routers that want it, and of those `besides`, keep the
+    /// other addresses of a subnet when the first one is removed.
+    pub(super) fn promote_secondaries(&mut self, besides: &[RouterParams]) {
+        let routers = self.engine.views().map(|view| view.params).chain(besides);
+        let wanting = routers.filter(|params| params.conduct.promote_secondaries);
+        let links = wanting.flat_map(|params| params.addresses.iter().map(|address| address.link));
+        self.sysctls.promoting = links.collect();
+        for link in self.sysctls.promoting.iter().copied().collect::<Vec<_>>() {
+            self.promote_on(link);
+        }
+    }
+
+    /// Does so on `link`, if that is wanted there. One that doesn't exist is passed over.
+    pub(super) fn promote_on(&mut self, link: LinkId) {
+        if !self.sysctls.promoting.contains(&link) {
+            return;
+        }
+        let interface = self.names.name(link).to_owned();
+        let name = "promote_secondaries";
+        let setting = Setting { family: "ipv4", interface, name, value: 1, borrowed: true };
+        if let Err(cause) = self.sysctls.write(&setting) {
+            warn!("addresses may go along with the first one of their subnet: {cause}");
         }
     }
 }

@@ -33,6 +33,7 @@ impl Daemon {
     pub(super) fn prepare_start(&mut self, now: Instant) {
         let wanted = self.engine.views().flat_map(|view| &view.params.macvlans);
         self.host.want_macvlans(wanted);
+        self.promote_secondaries(&[]);
         self.block_addresses(&[]);
         self.start_by = Some(now + PATIENCE);
         let (after_start, after_boot) = self.startup_delay;

@@ -33,6 +33,9 @@ pub struct Conduct {
     /// Whether a v3 router speaks v2, too (RFC 9568 section 8.4): as Active it sends both, as Backup
     /// it follows either.
     pub also_v2: bool,
+    /// Whether the kernel is to keep the other addresses of a subnet when the first of them goes
+    /// (`promote_secondaries`), on the interfaces of its addresses.
+    pub promote_secondaries: bool,
 }
 
 impl Default for Conduct {
@@ -48,6 +51,7 @@ impl Default for Conduct {
             advertise_when_yielding: false,
             ignore_as_owner: false,
             also_v2: false,
+            promote_secondaries: false,
         }
     }
 }

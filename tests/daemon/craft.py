@@ -159,6 +159,13 @@ add("v3", "IP options", v3(ipfields={"options": [IPOption_Router_Alert()]}), GOO
 add("v3", "Ethernet padding", v3(), GOOD, padding=b"\xee" * 14, frame__len=60, ip__len=32)
 add("v3", "trailing bytes", v3(tail=b"\xaa" * 28), GOOD, ip__len=60)
 
+# A message that sums to 0xffff has a checksum of zero, which is written in two ways.
+LACKS = checksum(bytes(v3(chksum=0, addrlist=["10.9.0.0"]))[20:])
+ZERO = [f"10.9.{LACKS >> 8}.{LACKS & 255}"]
+for zero in ("0x0000", "0xffff"):
+    add("v3", f"checksum {zero}", v3(chksum=int(zero, 16), addrlist=ZERO),
+        "router address_list_errors", GOOD, vrrp__checksum=zero, vrrp__checksum__status=1)
+
 # Version 3 over IPv6, in the same order.
 for hops in (254, 64, 1, 0):
     add("v6", f"hop limit {hops}", v6(ipfields={"hlim": hops}), "router ip_ttl_errors",

@@ -309,3 +309,34 @@ fn the_interface_of_the_addresses_is_another() {
     viprd.stop();
     assert!(site.addresses("r", "eth1").is_empty());
 }
+
+/// With `promote_secondaries` an address of the host outlives the virtual one that was the first of
+/// their subnet; the interface's setting is put back at the end.
+#[test]
+fn other_addresses_of_the_subnet_are_kept_where_that_is_wanted() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let path = "/proc/sys/net/ipv4/conf/eth0/promote_secondaries";
+    site.inside("r", || std::fs::write(path, "0")).expect("root");
+    let setting = || site.inside("r", || std::fs::read_to_string(path)).expect("a setting");
+    let words = format!("{QUICK}\n  promote_secondaries");
+    let elsewhere = |words: &str| router(words).replace("10.9.0.50", "10.7.0.50");
+    let viprd = Viprd::start(&site, "r", &elsewhere(&words));
+    viprd.becomes("MASTER");
+    eventually("the address", || site.address("r", "eth0", "10.7.0.50"));
+    assert_eq!(setting().trim(), "1");
+    site.ip("r", "address add 10.7.0.9/24 dev eth0");
+    viprd.stop();
+    assert_eq!(site.address("r", "eth0", "10.7.0.50"), None);
+    assert!(site.address("r", "eth0", "10.7.0.9").is_some(), "it has not gone along");
+    assert_eq!(setting().trim(), "0", "as before");
+
+    // A reload may ask for it, too.
+    let viprd = Viprd::start(&site, "r", &elsewhere(QUICK));
+    viprd.becomes("MASTER");
+    assert_eq!(setting().trim(), "0");
+    viprd.reload(&elsewhere(&words));
+    assert_eq!(setting().trim(), "1");
+}

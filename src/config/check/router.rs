@@ -225,6 +225,14 @@ impl Check<'_> {
     }
 
     fn authentication(&mut self, router: &Facts<'_>) {
+        if router.section.blocks(instance::AUTH_HMAC).next().is_some() {
+            let span = keyword_span(router.section, instance::AUTH_HMAC);
+            let message = "adverts are neither signed nor verified as `auth_hmac` says";
+            let finding = Diagnostic::new(codes::NOT_SIGNED, span, message)
+                .label("a keepalived that enforces it won't hear this virtual router")
+                .help("leave it out, on all routers that share the addresses");
+            self.tell(finding);
+        }
         let Some(block) = router.section.blocks(instance::AUTHENTICATION).last() else { return };
         let span = keyword_span(router.section, instance::AUTHENTICATION);
         if router.version == Version::V3 {

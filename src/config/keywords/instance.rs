@@ -33,7 +33,7 @@ keywords! {
         "Policy rules that exist while it is master.";
     NO_VIRTUAL_IPADDRESS "no_virtual_ipaddress": FLAG, "", Works,
         "Says that it has no addresses on purpose.";
-    PROMOTE_SECONDARIES "promote_secondaries": FLAG, "", NotYet,
+    PROMOTE_SECONDARIES "promote_secondaries": FLAG, "", Works,
         "Keeps other addresses of a subnet when the first of them is removed.";
     // Who it speaks with.
     AUTHENTICATION "authentication": Shape::Block(Place::Authentication, Unnamed), "", Works,
