@@ -163,6 +163,8 @@ pub struct Buffers {
     pub netlink_monitor: Option<u32>,
     /// Whether that may exceed the host's limit.
     pub netlink_monitor_force: bool,
+    /// Of the socket that hears of processes.
+    pub process_monitor: Option<u32>,
 }
 
 /// Files that the daemon writes.
@@ -238,6 +240,7 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             netlink_commands_force: globals.is_set(global::VRRP_NETLINK_CMD_RCV_BUFS_FORCE),
             netlink_monitor: bytes(global::VRRP_NETLINK_MONITOR_RCV_BUFS),
             netlink_monitor_force: globals.is_set(global::VRRP_NETLINK_MONITOR_RCV_BUFS_FORCE),
+            process_monitor: bytes(global::PROCESS_MONITOR_RCV_BUFS),
         },
         files: FileSettings {
             state: text(global::STATE_DUMP_FILE),

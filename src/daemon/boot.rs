@@ -268,7 +268,7 @@ fn start(
         configuration;
     let mut files = Files::new();
     files.track(clock::now(), &trackers);
-    let mut processes = Processes::new(home);
+    let mut processes = Processes::new(home, global.buffers.process_monitor);
     processes.track(&trackers, &mut *io.io);
     let mut delays = Delays::default();
     delays.configure(link_delays.into_iter().map(|(link, down, up)| (link, Delay { down, up })));

@@ -29,7 +29,8 @@ use crate::io::processes::{self, ProcessEvent, ProcessEvents};
 use crate::process::{Census, Fit, Pattern, Process, Quorum, QuorumParams};
 use crate::vrrp::Standing;
 
-/// What the kernel may have to tell before we listen, in bytes: some ten thousand processes.
+/// What the kernel may have to tell before we listen, in bytes, unless that is configured: some ten
+/// thousand processes.
 const BUFFER: usize = 4 << 20;
 /// How long the kernel's word that it tells us is waited for.
 const HEARING: Duration = Duration::from_millis(500);
@@ -48,6 +49,8 @@ pub(super) struct Processes {
     watcher: Option<Watcher>,
     /// Where the daemon was started, if it works in another network namespace.
     home: Option<NetworkNamespace>,
+    /// The receive buffer for the kernel's word, in bytes.
+    buffer: usize,
     learned: Vec<(TrackId, Standing)>,
 }
 
@@ -75,9 +78,11 @@ enum Report {
 }
 
 impl Processes {
-    /// None yet. `home` is the network namespace that the daemon was started in, if that is another.
-    pub(super) fn new(home: Option<NetworkNamespace>) -> Self {
-        Processes { tracked: Vec::new(), watcher: None, home, learned: Vec::new() }
+    /// None yet. `home` is the network namespace that the daemon was started in, if that is another;
+    /// `buffer` the receive buffer that is configured.
+    pub(super) fn new(home: Option<NetworkNamespace>, buffer: Option<u32>) -> Self {
+        let buffer = buffer.map_or(BUFFER, |bytes| bytes as usize);
+        Processes { tracked: Vec::new(), watcher: None, home, buffer, learned: Vec::new() }
     }
 
     /// These are tracked from now on, and no others.
@@ -111,7 +116,7 @@ impl Processes {
             self.watcher = None;
         }
         if !now.is_empty() {
-            self.watcher = Watcher::begin(now, self.home.as_ref(), io)
+            self.watcher = Watcher::begin(now, self.home.as_ref(), self.buffer, io)
                 .inspect_err(|cause| warn!("processes can't be tracked: {cause}"))
                 .ok();
         }
@@ -194,6 +199,7 @@ impl Watcher {
     fn begin(
         patterns: Box<[Pattern]>,
         home: Option<&NetworkNamespace>,
+        buffer: usize,
         io: &mut dyn Io,
     ) -> io::Result<Self> {
         let (line, other_end) = UnixStream::pair()?;
@@ -211,7 +217,7 @@ impl Watcher {
         let thread = thread::Builder::new()
             .name("viprd-processes".into())
             .stack_size(STACK)
-            .spawn(move || lookout.watch(home.as_ref()))
+            .spawn(move || lookout.watch(home.as_ref(), buffer))
             .inspect_err(|_| io.forget(tokens::PROCESSES))?;
         Ok(Watcher { line, reports, thread })
     }
@@ -228,8 +234,8 @@ struct Lookout {
 }
 
 impl Lookout {
-    fn watch(mut self, home: Option<&NetworkNamespace>) {
-        let ended = match hear(home) {
+    fn watch(mut self, home: Option<&NetworkNamespace>, buffer: usize) {
+        let ended = match hear(home, buffer) {
             Ok(events) => self.listen(events),
             Err(why) => {
                 let words = "processes are looked for once a second, since the kernel doesn't tell";
@@ -335,18 +341,18 @@ impl Lookout {
 }
 
 /// Listens to the kernel, which tells only who is in the host's first network namespace.
-fn hear(home: Option<&NetworkNamespace>) -> io::Result<ProcessEvents> {
-    let mut outcome = ProcessEvents::open(BUFFER);
+fn hear(home: Option<&NetworkNamespace>, buffer: usize) -> io::Result<ProcessEvents> {
+    let mut outcome = ProcessEvents::open(buffer);
     if outcome.is_err()
         && let Some(home) = home
     {
         // This thread opens no other socket.
-        outcome = home.enter().and_then(|()| ProcessEvents::open(BUFFER));
+        outcome = home.enter().and_then(|()| ProcessEvents::open(buffer));
     }
     if outcome.is_err()
         && let Ok(first) = NetworkNamespace::of_init()
     {
-        outcome = first.enter().and_then(|()| ProcessEvents::open(BUFFER));
+        outcome = first.enter().and_then(|()| ProcessEvents::open(buffer));
     }
     let mut events = outcome?;
     let began = Clock::now();

@@ -283,7 +283,7 @@ fn what_has_no_effect_is_told_in_detail_only() {
         return;
     }
     let site = Site::new(&["r"]);
-    let text = "global_defs {\n  vrrp_rx_bufs_policy mtu\n}\nvirtual_server 10.0.0.1 80 {\n}\n\
+    let text = "global_defs {\n  vrrp_rx_bufs_policy MTU\n}\nvirtual_server 10.0.0.1 80 {\n}\n\
                 wrong x\n";
     let detailed = Viprd::start(&site, "r", text);
     for word in ["virtual_server", "vrrp_rx_bufs_policy", "wrong"] {

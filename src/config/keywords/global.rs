@@ -204,9 +204,10 @@ keywords! {
     LVS_NETLINK_CMD_RCV_BUFS_FORCE "lvs_netlink_cmd_rcv_bufs_force": Shape::Anything, "", OutOfScope, "Lets it exceed the host's limit.";
     LVS_NETLINK_MONITOR_RCV_BUFS "lvs_netlink_monitor_rcv_bufs": Shape::Anything, "", OutOfScope, "The checker's netlink buffer for changes.";
     LVS_NETLINK_MONITOR_RCV_BUFS_FORCE "lvs_netlink_monitor_rcv_bufs_force": Shape::Anything, "", OutOfScope, "Lets it exceed the host's limit.";
-    PROCESS_MONITOR_RCV_BUFS "process_monitor_rcv_bufs": BYTES, "", NotYet,
+    PROCESS_MONITOR_RCV_BUFS "process_monitor_rcv_bufs": BYTES, "4194304", Works,
         "The receive buffer of the socket that hears of processes.";
-    PROCESS_MONITOR_RCV_BUFS_FORCE "process_monitor_rcv_bufs_force": SWITCH, "off", NotYet,
+    PROCESS_MONITOR_RCV_BUFS_FORCE "process_monitor_rcv_bufs_force": SWITCH, "off",
+        Moot("that is done wherever it is allowed"),
         "Lets it exceed the host's limit.";
     VRRP_RX_BUFS_POLICY "vrrp_rx_bufs_policy": Shape::Args(&[arg(Kind::RxPolicy, "MTU|ADVERT|BYTES")]), "", NotYet,
         "How large the receive buffers for adverts are: by the MTU, by the adverts, or so many bytes.";
