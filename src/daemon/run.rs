@@ -785,11 +785,12 @@ impl Daemon {
     fn has_stopped(&mut self) -> bool {
         let Some(since) = self.stopping else { return false };
         let gone = self.host.is_quiet() && self.let_macvlans_go();
-        let waited = clock::now().since(since);
+        let now = clock::now();
+        let waited = now.since(since);
         if !gone && waited < STOP_PATIENCE {
             return false;
         }
-        if !self.scripts.is_quiet() {
+        if !self.scripts.is_quiet(now) {
             if waited < LAST_NEWS_PATIENCE {
                 return false;
             }

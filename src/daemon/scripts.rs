@@ -44,6 +44,8 @@ const NOTICE_PATIENCE: Span = Span::from_secs(60);
 const GRACE: Span = Span::from_secs(2);
 /// What is read of one program's output in a turn.
 const READS_A_TURN: usize = 16;
+/// How long readers have for their last lines before they get SIGTERM.
+const READER_PATIENCE: Span = Span::from_millis(500);
 /// Bytes of lines that a named pipe's reader may be behind, besides the pipe's own 64 KiB.
 const BACKLOG: usize = 4 << 20;
 /// When to offer lines again to a pipe that was full; twice as long after each failure, up to a
@@ -72,6 +74,8 @@ pub(super) struct Scripts {
     /// What has been learned of tracked scripts since somebody looked.
     learned: Vec<(TrackId, Standing)>,
     stopping: bool,
+    /// Until when the readers of pipes that have ended may run.
+    readers_until: Option<Instant>,
     states_on_reload: bool,
     line: String,
 }
@@ -158,6 +162,7 @@ impl Scripts {
             crowded_since: None,
             learned: Vec::new(),
             stopping: false,
+            readers_until: None,
             states_on_reload: false,
             line: String::new(),
         };
@@ -715,14 +720,24 @@ impl Scripts {
         self.next = Instant::ZERO;
     }
 
-    /// Whether everybody has been told.
-    pub(super) fn is_quiet(&self) -> bool {
-        let heard = |pipe: &Speaking| {
-            let has_reader =
-                self.slots.iter().flatten().any(|run| matches!(run.what, What::Reader(_)));
-            pipe.backlog.is_empty() && (!has_reader || pipe.fifo.unread() == 0)
-        };
-        self.queue.is_empty() && self.pipes.iter().all(heard)
+    /// Whether everybody has been told, and whoever reads a pipe has had time to do something about
+    /// it.
+    pub(super) fn is_quiet(&mut self, now: Instant) -> bool {
+        let is_reader = |run: &Run| matches!(run.what, What::Reader(_));
+        let has_reader = self.slots.iter().flatten().any(is_reader);
+        let heard =
+            |pipe: &Speaking| pipe.backlog.is_empty() && (!has_reader || pipe.fifo.unread() == 0);
+        if !self.queue.is_empty() || !self.pipes.iter().all(heard) {
+            return false;
+        }
+        // What has left the pipe may not have been dealt with yet. A reader whose pipe ends comes to
+        // its own end, behind the last line.
+        let pipes = &mut self.pipes;
+        let until = *self.readers_until.get_or_insert_with(|| {
+            pipes.clear();
+            now + READER_PATIENCE
+        });
+        !has_reader || now >= until
     }
 
     /// Ends what still runs.
