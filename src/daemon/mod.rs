@@ -13,6 +13,7 @@ mod args;
 mod boot;
 mod clients;
 mod delays;
+mod facts;
 mod files;
 mod firewall;
 mod frames;
@@ -33,6 +34,7 @@ mod sysctl;
 mod tokens;
 mod vmacs;
 mod ways;
+mod wishes;
 mod words;
 
 pub use boot::main;

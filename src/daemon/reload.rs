@@ -27,6 +27,7 @@ use crate::base::{Instant, Span};
 use crate::config::plan::{self, Counts, Plan, Step};
 use crate::config::{self, Configuration, Diagnostic, Global, Severity, Verdict};
 use crate::control::ReloadRecord;
+use crate::io::process::Thread;
 use crate::io::{Io, clock, process};
 use crate::kernel::Host;
 
@@ -37,6 +38,8 @@ const CHANGES_A_TURN: usize = 256;
 const ROOM: Span = Span::from_millis(4);
 /// How long a stage waits for that at most.
 const PATIENCE: Span = Span::from_millis(50);
+/// How long a file is read in spare time only.
+const SPARE_TIME: Span = Span::from_secs(1);
 /// Findings that the log and whoever asked are told of, in one turn.
 const FINDINGS_TOLD: usize = 1000;
 
@@ -77,6 +80,9 @@ enum Stage {
     Reading {
         finding: Receiver<Option<Read>>,
         _told: PipeReader,
+        thread: Receiver<Thread>,
+        /// From when on it may take what processor time it needs.
+        hurry_at: Instant,
     },
     /// It is over before anything could change; why is in the outcome.
     Over,
@@ -151,24 +157,27 @@ impl Reload {
         let (pipe, told) = io::pipe()?;
         let (found, finding) = mpsc::channel();
         let (back, returned) = mpsc::channel::<Configuration>();
+        let (itself, thread) = mpsc::channel();
         let file = self.file.clone();
         let options = config::Options { random_seed: clock::wall_nanos(), ..self.options.clone() };
         thread::Builder::new().name("viprd-reload".into()).spawn(move || {
             // The loop may share its processor with it, and must not wait for the end of a slice.
             // If the system refuses, it might have to.
-            let _ = process::set_idle(true);
+            let _ = Thread::this().set_idle(true);
+            let _ = itself.send(Thread::this());
             let read = catch_unwind(|| read(&file, &options)).ok();
             // Nobody listens any more if the daemon stops.
             let _ = found.send(read);
             drop(told);
             drop(returned.recv());
             // This locks the heap: whoever wants it meanwhile must not wait for an idle one.
-            let _ = process::set_idle(false);
+            let _ = Thread::this().set_idle(false);
             process::release_free_memory();
         })?;
         io.watch(tokens::RELOAD, pipe.as_fd())?;
         self.back = Some(back);
-        Ok(Stage::Reading { finding, _told: pipe })
+        let hurry_at = clock::now() + SPARE_TIME;
+        Ok(Stage::Reading { finding, _told: pipe, thread, hurry_at })
     }
 
     /// When the next stage wants a turn, if nothing else does before.
@@ -179,6 +188,7 @@ impl Reload {
         };
         match (self.has_work(host), &self.stage) {
             (true, _) => moment,
+            (false, Stage::Reading { hurry_at, .. }) => *hurry_at,
             (false, Stage::Preparing(_, _, until)) => moment.max(*until),
             (false, _) => Instant::NEVER,
         }
@@ -192,6 +202,22 @@ impl Reload {
             // An answer or an event ends the wait.
             Stage::Preparing(..) => host.macvlans_settled(),
             Stage::Over | Stage::Adopted(_) | Stage::Planned(..) | Stage::Applying(..) => true,
+        }
+    }
+
+    /// On a host whose processors are never free whoever only has what is left over would never
+    /// come to an end.
+    fn hurry(&mut self, now: Instant) {
+        let Stage::Reading { thread, hurry_at, .. } = &mut self.stage else { return };
+        if now < *hurry_at {
+            return;
+        }
+        *hurry_at = Instant::NEVER;
+        match thread.try_recv() {
+            // It waits for us to take what it has read, so it is there.
+            Ok(thread) => drop(thread.set_idle(false)),
+            // It has not even begun.
+            Err(_) => *hurry_at = now + SPARE_TIME,
         }
     }
 
@@ -297,6 +323,7 @@ impl Daemon {
     /// A stage may take some milliseconds, and no advert shall wait for it: not one of this turn
     /// (`due`), which is only queued yet, and not the next one.
     pub(super) fn advance_reload(&mut self, now: Instant, due: bool) {
+        self.reload.hurry(now);
         let in_vain = match self.reload.stage {
             Stage::Preparing(_, _, until) => now >= until || self.stopping.is_some(),
             _ => false,

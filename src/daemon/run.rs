@@ -2,14 +2,14 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
-use log::{debug, error, info, warn};
+use log::{debug, info, warn};
 
 use super::clients::Clients;
 use super::delays::Delays;
 use super::files::Files;
-use super::frames::{Announced, Frames, Round};
+use super::frames::{Frames, Round};
 use super::gauges::Gauges;
 use super::journal::Journal;
 use super::processes::Processes;
@@ -19,19 +19,13 @@ use super::refusals::{self, Limiter};
 use super::reload::Reload;
 use super::scripts::{News, Scripts};
 use super::sysctl::Sysctls;
-use super::ways::{Permanent, STATIC};
-use super::{
-    boot::{Sockets, VRRP_RECEIVE_BUFFER},
-    firewall, tokens, words,
-};
-use crate::base::{
-    IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
-};
+use super::ways::Permanent;
+use super::{boot::Sockets, firewall, tokens};
+use crate::base::{IfIndex, Instant, LinkNames, Span};
 use crate::config::TrackNames;
-use crate::io::{Completion, Event, Io, Pool, clock, sockets};
-use crate::kernel::{Fact, Firewall, Host, Socket, Wish};
-use crate::vrrp::{Action, Engine, Notice, State};
-use crate::wire::auth::PROTOCOL_AH;
+use crate::io::{Completion, Event, Io, Pool, clock};
+use crate::kernel::{Firewall, Host};
+use crate::vrrp::Engine;
 use crate::wire::ipv6::Ipv6Packet;
 use crate::wire::{Advert, Refusal, ipv4};
 
@@ -40,9 +34,6 @@ use crate::wire::{Advert, Refusal, ipv4};
 /// so that their queue stays short.
 const DEADLINES: usize = 1024;
 const FIRINGS_A_TURN: usize = 8;
-/// Netlink batches sent in one turn; each is worked off inside the send, in about half a
-/// millisecond.
-const BATCHES_A_TURN: usize = 2;
 /// Packets that follow each other within this time are handled in one turn. Backups measure
 /// Active_Down_Interval and Skew_Time from when they see a packet, so this is the most that it adds
 /// to a takeover; a wake-up costs as much CPU as ten packets.
@@ -51,9 +42,8 @@ const GATHER: Span = Span::from_micros(250);
 const ALERT: Span = Span::from_micros(150);
 /// Turns that may be spent on packets that have already arrived before a deadline is judged.
 const DRAIN_TURNS: usize = 64;
-/// When to try again after a netlink request could not be sent, or a dump was refused.
+/// When to try again after a netlink request could not be sent.
 const REQUEST_RETRY: Span = Span::from_millis(20);
-const SYNC_RETRY: Span = Span::from_secs(1);
 /// How long the addresses may take to go at exit.
 const STOP_PATIENCE: Span = Span::from_secs(5);
 /// How long notifications of the stop may take.
@@ -393,147 +383,6 @@ impl Daemon {
         }
     }
 
-    pub(super) fn on_fact(&mut self, now: Instant, fact: Fact) {
-        match fact {
-            Fact::Link(change) => {
-                let change = self.delays.admit(now, change);
-                self.on_link(now, &change);
-                self.try_statics_again(now);
-            }
-            Fact::Synchronised => {
-                let configured = self.engine.views().flat_map(|view| &view.params.addresses);
-                self.host.remove_leftovers(configured);
-                self.set_up_ways();
-                debug!("all links and addresses are known");
-                self.prepare_start(now);
-            }
-            Fact::MacvlanRefused { link, error } => self.on_macvlan_refused(link, error),
-            Fact::MacvlansRemoved { removed } => {
-                let interfaces = words::count(removed as usize, "interface");
-                info!("removed {interfaces} that an earlier run had made for virtual MACs");
-            }
-            Fact::Resynchronised => {
-                warn!("netlink lost messages; all links and addresses have been read again");
-            }
-            Fact::SyncFailed { error } => {
-                let cause = io::Error::from_raw_os_error(error);
-                error!("the kernel refuses to list links and addresses: {cause}; asking again");
-                self.host.resynchronise();
-                self.retry_requests_at = now + SYNC_RETRY;
-            }
-            Fact::LeftoversRemoved { removed: 0 } => {}
-            Fact::TakenAlong { link, ip } => {
-                let link = self.names.name(link);
-                warn!(
-                    "address {ip} of {link} has gone along with a virtual address that was the \
-                     first of their subnet: see net.ipv4.conf.{link}.promote_secondaries"
-                );
-            }
-            Fact::Kept { link, ip } => {
-                let link = self.names.name(link);
-                warn!(
-                    "address {ip} was on {link} before and seems to be the host's own: it stays \
-                     there in every state; if it was left behind, remove it: ip address del"
-                );
-            }
-            Fact::LeftoversRemoved { removed } => {
-                let addresses = words::count(removed as usize, "virtual address");
-                info!("removed {addresses} that an earlier run had left behind");
-            }
-            Fact::Set { owner: STATIC } => self.on_statics_set(now),
-            Fact::Set { owner } => self.engine.on_addresses_set(now, RouterId(owner)),
-            Fact::Unset { .. } => {}
-            Fact::WayRefused { owner, way, wish, error } => {
-                self.on_way_refused(owner, way, wish, error);
-            }
-            Fact::WayLost { owner, way } => self.on_way_lost(now, owner, way),
-            Fact::WaysRemoved { removed } => self.on_ways_removed(removed),
-            Fact::Refused { owner, link, ip, wish, error } => {
-                let link = self.names.name(link);
-                let wish = match wish {
-                    Wish::Set => "add",
-                    Wish::Unset => "remove",
-                };
-                let cause = io::Error::from_raw_os_error(error);
-                if owner == STATIC {
-                    return error!("the kernel refuses to {wish} static {ip} on {link}: {cause}");
-                }
-                let name = self.router_name(owner);
-                error!(
-                    "VRRP_Instance({name}) the kernel refuses to {wish} {ip} on {link}: {cause}"
-                );
-            }
-            Fact::AddressLost { owner, link, ip } => {
-                if owner == STATIC {
-                    return self.on_static_lost(now, &format!("static address {ip}"));
-                }
-                let tracked = self.engine.view(RouterId(owner)).params.tracks(link, ip);
-                let name = self.router_name(owner);
-                let link = self.names.name(link);
-                warn!("VRRP_Instance({name}) address {ip} was removed from {link} by someone else");
-                if tracked {
-                    self.engine.on_address_lost(now, RouterId(owner));
-                }
-            }
-        }
-    }
-
-    pub(super) fn router_name(&self, owner: u32) -> &str {
-        &self.engine.view(RouterId(owner)).params.name
-    }
-
-    fn on_link(&mut self, now: Instant, change: &LinkChange) {
-        let name = self.names.name(change.link);
-        let up = change.facts.map(|facts| facts.up);
-        let before = std::mem::replace(&mut self.link_up[change.link.index()], up);
-        match (before, up) {
-            (before, Some(up)) if before != Some(up) => {
-                info!("Kernel is reporting: interface {name} {}", if up { "UP" } else { "DOWN" });
-            }
-            (Some(_), None) => info!("Kernel is reporting: interface {name} REMOVED"),
-            _ => {}
-        }
-        if change.facts.is_some() {
-            self.promote_on(change.link);
-        }
-        self.join(change.link, change.facts);
-        let engine = &self.engine;
-        self.frames.on_link(change, |router| engine.view(router));
-        self.engine.on_link(now, change);
-    }
-
-    /// Lets the groups' packets in on links that carry multicast adverts. (Raw sockets hear a group as
-    /// soon as any socket of the namespace has joined it on that interface.)
-    fn join(&mut self, link: LinkId, facts: Option<LinkFacts>) {
-        // Where IPv6 is switched off and on again its memberships are lost, and so is every address.
-        let has_ipv6 = facts.is_some_and(|facts| facts.link_local != LinkLocal::None);
-        let mut wanted = self.frames.groups(link);
-        wanted.retain(|group| group.is_ipv4() || has_ipv6);
-        let ifindex = facts.map(|facts| facts.ifindex);
-        let (joined, memberships) = (&mut self.joined[link.index()], &mut self.sockets.memberships);
-        joined.retain(|&(old, group)| {
-            let stays = Some(old) == ifindex && wanted.contains(&group);
-            if !stays {
-                // If the interface has gone, so has the membership.
-                let _ = memberships.leave(old, group);
-            }
-            stays
-        });
-        let Some(ifindex) = ifindex else { return };
-        for group in wanted {
-            if joined.contains(&(ifindex, group)) {
-                continue;
-            }
-            match memberships.join(ifindex, group) {
-                Ok(()) => joined.push((ifindex, group)),
-                Err(cause) => {
-                    let name = self.names.name(link);
-                    error!("interface {name}: can't join the VRRP group {group}: {cause}");
-                }
-            }
-        }
-    }
-
     /// Fires what is due. The adverts that follow are queued, and leave with the turn's submit.
     fn fire(&mut self, now: Instant) {
         for _ in 0..FIRINGS_A_TURN {
@@ -543,204 +392,6 @@ impl Daemon {
                 break;
             }
         }
-    }
-
-    /// Wishes down: adverts first, then addresses, then gratuitous ARPs; one submit carries all.
-    pub(super) fn carry_out(&mut self, now: Instant) {
-        self.take_wishes(now);
-        self.frames.send_paced(now, &mut *self.io, &self.engine);
-        // What became ours in the last batch is announced before the kernel works on the next one;
-        // the repetitions wait until every address of a takeover is there.
-        self.announce(now, Round::First);
-        self.pump_requests(now);
-        self.pump_firewall();
-        if self.host.is_quiet() {
-            self.announce(now, Round::Again);
-        }
-    }
-
-    fn take_wishes(&mut self, now: Instant) {
-        while let Some(action) = self.engine.next_action() {
-            match action {
-                Action::Advertise { router, priority } => {
-                    let heard = self.engine.view(router).heard_sequence;
-                    self.frames.advertise(&mut *self.io, router, priority, heard);
-                }
-                Action::SetAddresses { router } => {
-                    self.tell_extras(router, "setting");
-                    let params = self.engine.view(router).params;
-                    self.host.want_ways(router.0, &params.extras.ways);
-                    self.host.set(router.0, &params.addresses);
-                }
-                Action::UnsetAddresses { router } => {
-                    if !(self.keep_addresses && self.stopping.is_some()) {
-                        self.tell_extras(router, "removing");
-                        self.host.want_ways(router.0, []);
-                        let addresses = &self.engine.view(router).params.addresses;
-                        self.host.unset(router.0, addresses);
-                    }
-                }
-                Action::Announce { router, repeat } => {
-                    self.log_announcement(router, Announced::All);
-                    self.frames.announce(router, repeat, Announced::All);
-                }
-                Action::AnnounceSource { router } => {
-                    let view = self.engine.view(router);
-                    self.frames.announce_source(&mut *self.io, view.params);
-                }
-                Action::Added { router } => {
-                    let view = self.engine.view(router);
-                    self.frames.renew(&view);
-                    let (link, signed) = (view.params.link, refusals::needs_signed(view.params));
-                    self.join(link, self.frames.facts(link));
-                    if signed {
-                        self.listen_to_signed();
-                    }
-                }
-                Action::Altered { router } => {
-                    let view = self.engine.view(router);
-                    self.frames.renew(&view);
-                    let (link, signed) = (view.params.link, refusals::needs_signed(view.params));
-                    self.join(link, self.frames.facts(link));
-                    if signed {
-                        self.listen_to_signed();
-                    }
-                }
-                Action::ChangeAddresses { router } => {
-                    let view = self.engine.view(router);
-                    self.host.want_ways(router.0, &view.params.extras.ways);
-                    if !view.former.is_empty() {
-                        self.host.unset(router.0, view.former);
-                    }
-                    if !view.fresh.is_empty() {
-                        self.host.set(router.0, view.fresh);
-                    }
-                    self.host.settle_ways(router.0);
-                }
-                Action::AnnounceFresh { router, repeat } => {
-                    self.log_announcement(router, Announced::Fresh);
-                    self.frames.announce(router, repeat, Announced::Fresh);
-                }
-                Action::AnnounceExtra { router } => {
-                    self.frames.announce(router, 1, Announced::Extra);
-                }
-                Action::Removed { router } => {
-                    let view = self.engine.view(router);
-                    let (params, priority) = (view.params, view.priority);
-                    info!("VRRP_Instance({}) removed", params.name);
-                    let news = match self.scripts.tells_deleted(&params.name) {
-                        true => News::Deleted,
-                        false => News::Fault,
-                    };
-                    self.scripts.tell_router(router, &params.name, news, priority);
-                    let link = params.link;
-                    self.frames.forget(router, link);
-                    self.limiter.forget(router);
-                    self.join(link, self.frames.facts(link));
-                }
-                Action::Entered { router, from, to, cause } => {
-                    let params = self.engine.view(router).params;
-                    words::entered(params, &self.names, (from, to), cause);
-                    if let Some(news) = News::of(to) {
-                        let priority = self.engine.view(router).priority;
-                        self.scripts.tell_router(router, &params.name, news, priority);
-                    }
-                }
-                Action::Reprioritised { router, from, to } => {
-                    let view = self.engine.view(router);
-                    let name = &view.params.name;
-                    let news = match view.state {
-                        State::Initialize { .. } => None,
-                        State::Backup(_) => Some(News::Priority { master: false }),
-                        State::Active(_) => Some(News::Priority { master: true }),
-                    };
-                    if let Some(news) = news {
-                        self.scripts.tell_router(router, name, news, to);
-                    }
-                    info!("VRRP_Instance({name}) Changing effective priority from {from} to {to}");
-                }
-                Action::GroupEntered { group, from: _, to } => {
-                    let name = self.engine.group(group).name;
-                    words::group_entered(name, to);
-                    if let Some(news) = News::of(to) {
-                        self.scripts.tell_group(group.0, name, news);
-                    }
-                }
-                Action::Notice { router, notice } => {
-                    if let Notice::Contested { .. } = notice {
-                        let view = self.engine.view(router);
-                        let (name, news) = (&view.params.name, News::MasterRxLowerPri);
-                        self.scripts.tell_router(router, name, news, view.priority);
-                    }
-                    words::notice(now, &mut self.limiter, &self.engine, router, &notice);
-                }
-                Action::Stray { ifindex, source, refusal } => {
-                    let link = self.frames.link_of(ifindex).map(|link| self.names.name(link));
-                    let loud = self.log_unknown_vrids;
-                    self.limiter.stray(now, (ifindex, link), source, refusal, loud);
-                }
-            }
-        }
-    }
-
-    /// Opens the socket for adverts behind authentication headers. Without need it stays closed: it
-    /// would hear all of a host's IPsec that has such headers.
-    fn listen_to_signed(&mut self) {
-        if self.sockets.signed.is_some() {
-            return;
-        }
-        let opened = sockets::raw_ipv4_receiver(PROTOCOL_AH, VRRP_RECEIVE_BUFFER);
-        let opened = opened.and_then(|socket| {
-            self.io.receive(tokens::SIGNED_IPV4, socket.as_fd(), Pool::Packets)?;
-            Ok(socket)
-        });
-        match opened {
-            Ok(socket) => self.sockets.signed = Some(socket),
-            Err(cause) => {
-                error!("can't hear adverts with authentication headers: {cause}");
-            }
-        }
-    }
-
-    fn announce(&mut self, now: Instant, round: Round) {
-        self.frames.send_announcements(now, &mut *self.io, round, &mut self.engine);
-    }
-
-    fn log_announcement(&self, router: RouterId, of: Announced) {
-        if log::log_enabled!(log::Level::Debug) {
-            let view = self.engine.view(router);
-            for address in of.addresses(&view) {
-                let (name, link) = (&view.params.name, self.names.name(address.link));
-                let ip = address.ip;
-                let what = match ip {
-                    IpAddr::V4(_) => "gratuitous ARPs",
-                    IpAddr::V6(_) => "Unsolicited Neighbour Adverts",
-                };
-                debug!("VRRP_Instance({name}) Sending {what} on {link} for {ip}");
-            }
-        }
-    }
-
-    pub(super) fn pump_requests(&mut self, now: Instant) {
-        self.requests_left = false;
-        if self.retry_requests_at != Instant::NEVER {
-            if now < self.retry_requests_at {
-                return;
-            }
-            self.retry_requests_at = Instant::NEVER;
-        }
-        for _ in 0..BATCHES_A_TURN {
-            let request = self.host.next_request(&mut self.request);
-            // What a request needs to be so has to be so before.
-            self.write_settings();
-            let Some(request) = request else { return self.remove_macvlans() };
-            let (token, socket) = match request.to {
-                Socket::Command => (tokens::COMMAND, &self.sockets.command),
-                Socket::Monitor => (tokens::MONITOR, &self.sockets.monitor),
-            };
-            self.io.send(token, socket.as_raw_fd(), &self.request[..request.len]);
-        }
-        self.requests_left = true;
     }
 
     fn on_signals(&mut self, now: Instant) {

@@ -179,18 +179,31 @@ pub fn release_free_memory() {
     };
 }
 
-/// Lets this thread run only when no other wants its processor (`SCHED_IDLE`, `sched(7)`), or as
-/// any other again: whoever wakes up takes the processor from it at once, where from a thread of
-/// the ordinary class, however nice, it may have to wait for the end of a slice (milliseconds).
-///
-/// # Errors
-/// If the system refuses.
-pub fn set_idle(idle: bool) -> io::Result<()> {
-    // SAFETY: `sched_param` is plain numbers, for which zeros are a value.
-    let parameters: libc::sched_param = unsafe { mem::zeroed() };
-    let policy = if idle { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
-    // SAFETY: the pointer leads to a whole `sched_param` that lives longer than the call.
-    check(unsafe { libc::sched_setscheduler(0, policy, &parameters) })
+/// A thread of this process, by its number (`gettid(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thread(libc::pid_t);
+
+impl Thread {
+    /// The calling one.
+    pub fn this() -> Self {
+        // SAFETY: it only gives a number, and can't fail.
+        Thread(unsafe { libc::gettid() })
+    }
+
+    /// Lets it run only when no other wants its processor (`SCHED_IDLE`, `sched(7)`), or as any
+    /// other again: whoever wakes up takes the processor from it at once, where from a thread of
+    /// the ordinary class, however nice, it may have to wait for the end of a slice (milliseconds).
+    /// The thread must not have ended: its number may be another's by then.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn set_idle(self, idle: bool) -> io::Result<()> {
+        // SAFETY: `sched_param` is plain numbers, for which zeros are a value.
+        let parameters: libc::sched_param = unsafe { mem::zeroed() };
+        let policy = if idle { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
+        // SAFETY: the pointer leads to a whole `sched_param` that lives longer than the call.
+        check(unsafe { libc::sched_setscheduler(self.0, policy, &parameters) })
+    }
 }
 
 /// Sets the nice value, −20 (first served) to 19 (`setpriority(2)`).

@@ -275,7 +275,7 @@ The machine is shared and virtual: differences below 15 % mean nothing, and only
 run do.
 
 In *most routers*, viprd keeps up if at least 99.9 % of the adverts that are due leave; keepalived is \
-granted 95 %, since it counts each interval from the moment it got to it and so loses 2 to 4 % even \
+granted 90 %, since it counts each interval from the moment it got to it and so loses 2 to 9 % even \
 when half of the processor is idle. No address may move in either.
 
 FRR is not measured. Its vrrpd can't do the same work: it wants a macvlan for each router on both hosts, \
