@@ -74,7 +74,7 @@ pub(super) struct Scripts {
     /// What has been learned of tracked scripts since somebody looked.
     learned: Vec<(TrackId, Standing)>,
     stopping: bool,
-    /// Until when the readers of pipes that have ended may run.
+    /// Until when the readers of pipes that have been emptied may run.
     readers_until: Option<Instant>,
     states_on_reload: bool,
     line: String,
@@ -730,13 +730,9 @@ impl Scripts {
         if !self.queue.is_empty() || !self.pipes.iter().all(heard) {
             return false;
         }
-        // What has left the pipe may not have been dealt with yet. A reader whose pipe ends comes to
-        // its own end, behind the last line.
-        let pipes = &mut self.pipes;
-        let until = *self.readers_until.get_or_insert_with(|| {
-            pipes.clear();
-            now + READER_PATIENCE
-        });
+        // What has left the pipe may not have been dealt with yet, and a reader that does not expect
+        // SIGTERM, as keepalived ends it, would be cut off amid a line.
+        let until = *self.readers_until.get_or_insert(now + READER_PATIENCE);
         !has_reader || now >= until
     }
 
