@@ -49,7 +49,7 @@ pub(super) struct Dumps {
     /// The counters as they were when they were cleared.
     cleared: HashMap<RouterId, StatsDump>,
     /// What is wrong with files, as it was last told.
-    told: Vec<String>,
+    told: HashMap<PathBuf, String>,
 }
 
 /// Where the files are.
@@ -75,10 +75,13 @@ enum Stage {
     Gathering(Wanted, RouterId, Dump),
     /// A thread writes. The pipe ends when it has.
     Writing {
-        outcome: Receiver<Vec<String>>,
+        outcome: Receiver<Vec<Written>>,
         _told: PipeReader,
     },
 }
+
+/// A file that was to be written, and what went wrong.
+type Written = (PathBuf, Option<String>);
 
 /// What the thread is to do.
 struct Order {
@@ -102,7 +105,7 @@ impl Dumps {
             wanted: Wanted::default(),
             stage: Stage::Idle,
             cleared: HashMap::new(),
-            told: Vec::new(),
+            told: HashMap::new(),
         };
         dumps.configure(global);
         dumps
@@ -161,27 +164,31 @@ impl Dumps {
     /// The thread's pipe has come to its end.
     pub(super) fn on_written(&mut self, io: &mut dyn Io) {
         let Stage::Writing { outcome, .. } = &self.stage else { return };
-        let failures = match outcome.try_recv() {
-            Ok(failures) => failures,
+        let written = match outcome.try_recv() {
+            Ok(written) => written,
             // What we were told was about an earlier thread.
             Err(mpsc::TryRecvError::Empty) => return,
             Err(mpsc::TryRecvError::Disconnected) => {
-                vec!["a dump failed by a fault of viprd's own".to_owned()]
+                vec![(PathBuf::new(), Some("a dump failed by a fault of viprd's own".into()))]
             }
         };
         io.forget(tokens::DUMPS);
         self.stage = Stage::Idle;
-        self.tell(failures);
+        for file in written {
+            self.tell(file);
+        }
     }
 
     /// What keeps failing is told once.
-    fn tell(&mut self, failures: Vec<String>) {
-        for failure in &failures {
-            if !self.told.contains(failure) {
+    fn tell(&mut self, (path, failure): Written) {
+        match failure {
+            None => drop(self.told.remove(&path)),
+            Some(failure) if self.told.get(&path) == Some(&failure) => {}
+            Some(failure) => {
                 error!("{failure}");
+                self.told.insert(path, failure);
             }
         }
-        self.told = failures;
     }
 
     fn write(&mut self, wanted: Wanted, dump: Dump, io: &mut dyn Io) {
@@ -194,7 +201,10 @@ impl Dumps {
         };
         match order.carry_out_apart(io) {
             Ok(stage) => self.stage = stage,
-            Err(cause) => self.tell(vec![format!("no dump can be written: {cause}")]),
+            Err(cause) => {
+                let failure = format!("no dump can be written: {cause}");
+                self.tell((PathBuf::new(), Some(failure)));
+            }
         }
     }
 }
@@ -211,13 +221,13 @@ impl Order {
             .spawn(move || {
                 // If the system refuses, the loop might have to wait for a slice of this thread's.
                 let _ = process::set_idle(true);
-                let failures = self.carry_out();
+                let written = self.carry_out();
                 // What the loop has copied lies in its part of the heap, which this locks: the loop
                 // must not wait for an idle thread.
                 let _ = process::set_idle(false);
                 drop(self);
                 // Nobody listens any more if the daemon stops.
-                let _ = sender.send(failures);
+                let _ = sender.send(written);
                 drop((sender, told));
                 process::release_free_memory();
             })
@@ -225,14 +235,14 @@ impl Order {
         Ok(Stage::Writing { outcome, _told: pipe })
     }
 
-    /// Gives what went wrong, in words.
-    fn carry_out(&self) -> Vec<String> {
+    /// Gives what came of each file.
+    fn carry_out(&self) -> Vec<Written> {
         let Order { wanted, dump, files, json_version, mode } = self;
-        let mut failures = Vec::new();
+        let mut outcome = Vec::new();
         let mut put = |path: &Path, text: &str| {
-            if let Err(cause) = write_whole(path, text, *mode) {
-                failures.push(format!("can't write {}: {cause}", path.display()));
-            }
+            let failure = write_whole(path, text, *mode).err();
+            let words = failure.map(|cause| format!("can't write {}: {cause}", path.display()));
+            outcome.push((path.to_owned(), words));
         };
         if wanted.data {
             put(&files.data, &dump.data());
@@ -243,7 +253,7 @@ impl Order {
         if wanted.json && !dump.routers.is_empty() {
             put(&files.json, &dump.json(*json_version));
         }
-        failures
+        outcome
     }
 }
 
