@@ -77,20 +77,6 @@ impl View<'_> {
             State::Initialize { fault } => *fault,
             State::Backup(_) | State::Active(_) => None,
         };
-        let must = |link: &crate::base::LinkId| {
-            let up = self.engine.is_up(*link);
-            TrackRecord {
-                kind: "interface".into(),
-                name: link_name(*link, self.names).into(),
-                state: if up { "good" } else { "bad" }.into(),
-                weight: 0,
-                reverse: false,
-                moves: 0,
-                fault: !up,
-            }
-        };
-        let musts = params.tracked_links.iter().map(must);
-        let tracks = musts.chain(self.engine.tracks(router.id).map(|track| self.track(&track)));
         let group = self.engine.group_of(router.id).map(|group| {
             let faulty = group.members.iter().filter_map(|&member| {
                 self.engine.own_fault(member)?;
@@ -111,12 +97,30 @@ impl View<'_> {
             fault: fault.map(|fault| fault_words(fault, self.names, &params.tracking)),
             base_priority: params.priority,
             effective_priority: router.priority,
-            tracks: tracks.collect(),
+            tracks: self.tracks(router),
             group,
             to_become_master: Vec::new(),
         };
         record.to_become_master = self.needed(router, fault, &record);
         record
+    }
+
+    /// What a virtual router tracks.
+    pub(super) fn tracks(&self, router: &RouterView<'_>) -> Vec<TrackRecord> {
+        let must = |link: &crate::base::LinkId| {
+            let up = self.engine.is_up(*link);
+            TrackRecord {
+                kind: "interface".into(),
+                name: link_name(*link, self.names).into(),
+                state: if up { "good" } else { "bad" }.into(),
+                weight: 0,
+                reverse: false,
+                moves: 0,
+                fault: !up,
+            }
+        };
+        let musts = router.params.tracked_links.iter().map(must);
+        musts.chain(self.engine.tracks(router.id).map(|track| self.track(&track))).collect()
     }
 
     fn track(&self, view: &TrackView<'_>) -> TrackRecord {

@@ -44,6 +44,7 @@
 //! listing goes by router id, each record is true at the moment it is written, and the listing as a
 //! whole is no snapshot.
 
+mod dump;
 mod explain;
 mod record;
 mod reload;
@@ -53,6 +54,7 @@ mod snapshot;
 mod time;
 mod words;
 
+pub use dump::{Dump, GroupDump, NotifyDump, ProcessDump, RouterDump, ScriptDump, StatsDump};
 pub use explain::{ExplainRecord, GroupRecord, TrackRecord};
 pub use record::{
     AddressRecord, BucketRecord, CauseRecord, DaemonRecord, ErrorCode, ErrorRecord, GarpRecord,

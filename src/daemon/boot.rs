@@ -13,6 +13,7 @@ use syslog::Facility;
 use super::args::{Arguments, absolute};
 use super::clients::Clients;
 use super::delays::{Delay, Delays};
+use super::dumps::Dumps;
 use super::files::Files;
 use super::frames::Frames;
 use super::journal::{self, Journal};
@@ -270,6 +271,7 @@ fn start(
     files.track(clock::now(), &trackers);
     let mut processes = Processes::new(home, global.buffers.process_monitor);
     processes.track(&trackers, &mut *io.io);
+    let dumps = Dumps::new(&global, arguments.namespace.as_deref(), umask(arguments)?);
     let mut delays = Delays::default();
     delays.configure(link_delays.into_iter().map(|(link, down, up)| (link, Delay { down, up })));
     if routers.is_empty() {
@@ -312,6 +314,7 @@ fn start(
         track_names,
         files,
         processes,
+        dumps,
         delays,
         link_up: vec![None; names.len()],
         joined: vec![Vec::new(); names.len()],

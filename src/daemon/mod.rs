@@ -13,6 +13,7 @@ mod args;
 mod boot;
 mod clients;
 mod delays;
+mod dumps;
 mod facts;
 mod files;
 mod firewall;

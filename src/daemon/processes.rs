@@ -22,7 +22,8 @@ use log::{info, warn};
 
 use super::tokens;
 use crate::base::{Instant, TrackId};
-use crate::config::{TrackProcess, Tracker, TrackerKind};
+use crate::config::{ArgumentFit, TrackProcess, Tracker, TrackerKind};
+use crate::control::ProcessDump;
 use crate::io::Io;
 use crate::io::process::NetworkNamespace;
 use crate::io::processes::{self, ProcessEvent, ProcessEvents};
@@ -120,6 +121,29 @@ impl Processes {
                 .inspect_err(|cause| warn!("processes can't be tracked: {cause}"))
                 .ok();
         }
+    }
+
+    /// What is tracked, to be shown.
+    pub(super) fn dumps(&self) -> Vec<ProcessDump> {
+        let dumps = self.tracked.iter().map(|Tracked { name, what, quorum, .. }| ProcessDump {
+            name: name.to_string(),
+            process: what.name.to_string(),
+            arguments: what.arguments.iter().map(ToString::to_string).collect(),
+            fit: match what.fit {
+                ArgumentFit::Any => None,
+                ArgumentFit::Exact => Some("exact"),
+                ArgumentFit::Initial => Some("initial"),
+                ArgumentFit::Partial => Some("partial"),
+            },
+            full_command: what.full_command,
+            at_least: what.quorum,
+            at_most: what.quorum_max,
+            count: quorum.count(),
+            good: quorum.is_good() == Some(true),
+            fork_delay: what.fork_delay,
+            terminate_delay: what.terminate_delay,
+        });
+        dumps.collect()
     }
 
     /// When [`Processes::turn`] has work that nothing will wake the loop for.
@@ -374,10 +398,10 @@ fn pattern(what: &TrackProcess) -> Pattern {
         name: what.name.clone(),
         arguments: what.arguments.clone(),
         fit: match what.fit {
-            crate::config::ArgumentFit::Any => Fit::Any,
-            crate::config::ArgumentFit::Exact => Fit::Exact,
-            crate::config::ArgumentFit::Initial => Fit::Initial,
-            crate::config::ArgumentFit::Partial => Fit::Partial,
+            ArgumentFit::Any => Fit::Any,
+            ArgumentFit::Exact => Fit::Exact,
+            ArgumentFit::Initial => Fit::Initial,
+            ArgumentFit::Partial => Fit::Partial,
         },
         full_command: what.full_command,
     }

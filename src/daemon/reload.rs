@@ -405,6 +405,7 @@ impl Daemon {
                 self.promote_secondaries(&[]);
                 self.block_addresses(&[]);
                 self.change_statics(&configuration.statics);
+                self.dumps.configure(&configuration.global);
                 let macvlans = self.engine.views().flat_map(|view| &view.params.macvlans);
                 self.frames.pacing.configure(&configuration.global.pacing, &self.names, macvlans);
                 self.end_reload(now, Some(configuration));

@@ -8,6 +8,7 @@ use log::{debug, info, warn};
 
 use super::clients::Clients;
 use super::delays::Delays;
+use super::dumps::Dumps;
 use super::files::Files;
 use super::frames::{Frames, Round};
 use super::gauges::Gauges;
@@ -20,7 +21,7 @@ use super::reload::Reload;
 use super::scripts::{News, Scripts};
 use super::sysctl::Sysctls;
 use super::ways::Permanent;
-use super::{boot::Sockets, firewall, tokens};
+use super::{boot::Sockets, firewall, signals, tokens};
 use crate::base::{IfIndex, Instant, LinkNames, Span};
 use crate::config::TrackNames;
 use crate::io::{Completion, Event, Io, Pool, clock};
@@ -64,6 +65,7 @@ pub(super) struct Daemon {
     pub scripts: Scripts,
     pub files: Files,
     pub processes: Processes,
+    pub dumps: Dumps,
     /// Run after the end.
     pub shutdown: Option<(Prepared, Span)>,
     /// How long interfaces have to be down, or up, before anybody hears of it.
@@ -132,6 +134,7 @@ impl Daemon {
                 let run = self.ask_reload();
                 self.clients.promise_reload(run);
             }
+            self.advance_dump(now, due);
             // The log comes after the packets it tells of, but no later than in the next turn; and so do
             // other programs.
             if packets_first || !self.io.has_unsent() {
@@ -188,6 +191,7 @@ impl Daemon {
         };
         let work = work.min(self.scripts.wake_at()).min(news);
         let work = work.min(self.files.wake_at()).min(self.processes.wake_at());
+        let work = work.min(self.dumps.wake_at());
         let work = work.min(self.delays.wake_at()).min(self.frames.pacing.wake_at());
         let restore = self.permanent.restore_at;
         work.min(stop).min(start).min(self.retry_requests_at).min(reload).min(restore)
@@ -233,7 +237,7 @@ impl Daemon {
 
     /// Facts up: everything that has happened goes to its owner. Returns whether anything had.
     fn receive(&mut self, now: Instant) -> bool {
-        let (mut signalled, mut read, mut any) = (false, false, false);
+        let (mut signalled, mut read, mut written, mut any) = (false, false, false, false);
         self.packets_came = false;
         let mut arrivals = Arrivals::until(now);
         while let Some(Completion { token, event }) = self.io.completion() {
@@ -323,6 +327,7 @@ impl Daemon {
                 (tokens::RELOAD, Event::Ready) => read = true,
                 (tokens::FILES, Event::Ready) => self.files.on_ready(),
                 (tokens::PROCESSES, Event::Ready) => self.processes.on_ready(now),
+                (tokens::DUMPS, Event::Ready) => written = true,
                 (tokens::CONTROL, Event::Ready) => self.clients.expect_more(),
                 (token, event) => match (tokens::seat(token), tokens::program(token)) {
                     (Some(seat), _) => self.clients.on_ready(seat),
@@ -336,6 +341,9 @@ impl Daemon {
         }
         if read {
             self.on_read();
+        }
+        if written {
+            self.dumps.on_written(&mut *self.io);
         }
         if let Some(control) = &self.sockets.control {
             self.clients.accept(now, control, &mut *self.io);
@@ -414,9 +422,10 @@ impl Daemon {
                     self.ask_reload();
                 }
                 libc::SIGHUP => {}
-                signal => {
-                    info!("signal {signal} has no effect yet; `viprctl status` shows the state");
-                }
+                signal => match signals::dump(signal) {
+                    Some(wanted) => self.dumps.ask(wanted),
+                    None => info!("signal {signal} has no effect here"),
+                },
             }
         }
     }

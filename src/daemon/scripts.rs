@@ -20,6 +20,7 @@ use super::programs::{Hooks, Mailer, Pipe, Prepared, Programs};
 use super::tokens;
 use crate::base::{Instant, RouterId, Span, TrackId};
 use crate::config::{Tracker, TrackerKind};
+use crate::control::{NotifyDump, ScriptDump};
 use crate::io::Io;
 use crate::io::fifo::Fifo;
 use crate::io::spawn::{Child, Ended};
@@ -296,6 +297,47 @@ impl Scripts {
     pub(super) fn tells_deleted(&self, name: &str) -> bool {
         let hooks = self.former.get(name).or_else(|| self.routers.get(name));
         hooks.is_some_and(|hooks| hooks.tells_deleted)
+    }
+
+    /// What is run when a router changes, to be shown.
+    pub(super) fn notify_dump(&self, name: &str) -> NotifyDump {
+        let Some(hooks) = self.routers.get(name) else { return NotifyDump::default() };
+        let words = |program: &Option<Prepared>| match program {
+            Some(Ok(program)) => Some(program.command_line()),
+            Some(Err(_)) | None => None,
+        };
+        NotifyDump {
+            mail: hooks.mail && self.mailer.is_some(),
+            tells_deleted: hooks.tells_deleted,
+            backup: words(&hooks.backup),
+            master: words(&hooks.master),
+            fault: words(&hooks.fault),
+            stop: words(&hooks.stop),
+            deleted: words(&hooks.deleted),
+            any: words(&hooks.any),
+            master_rx_lower_pri: words(&hooks.master_rx_lower_pri),
+        }
+    }
+
+    /// The tracked scripts, to be shown.
+    pub(super) fn script_dumps(&self) -> Vec<ScriptDump> {
+        let dumps = self.checks.values().map(|checked| {
+            let params = checked.check.params();
+            ScriptDump {
+                name: checked.name.to_string(),
+                command: match &checked.program {
+                    Ok(program) => program.command_line(),
+                    Err(why) => why.to_string(),
+                },
+                interval: params.interval,
+                timeout: params.timeout,
+                rise: params.rise,
+                fall: params.fall,
+                good: checked.check.is_good(),
+                runs: checked.check.runs(),
+            }
+        });
+        dumps.collect()
     }
 
     fn tell(

@@ -40,6 +40,8 @@ numbered! {
     FILES,
     /// The line of the thread that counts processes.
     PROCESSES,
+    /// The pipe of the thread that writes dumps.
+    DUMPS,
 }
 
 /// The control client in seat `seat`.

@@ -112,6 +112,7 @@ impl Daemon {
                     let link = params.link;
                     self.frames.forget(router, link);
                     self.limiter.forget(router);
+                    self.dumps.forget(router);
                     self.join(link, self.frames.facts(link));
                 }
                 Action::Entered { router, from, to, cause } => {

@@ -98,6 +98,12 @@ impl Program {
         program
     }
 
+    /// The command as one would type it, each word in quotes.
+    pub fn command_line(&self) -> String {
+        let words = self.argv.iter().map(|word| format!("'{}'", word.to_string_lossy()));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// Starts it. Whether it exists and may be run shows later: then it exits with 127 or 126, and its
     /// output says why.
     ///

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::site::{PATIENCE, Site, eventually};
-use crate::viprd::files;
+use crate::viprd::{files, send};
 
 /// A keepalived in the foreground of a test; killed when dropped.
 pub(crate) struct Keepalived {
@@ -44,6 +44,19 @@ impl Keepalived {
             assert!(began.elapsed() < PATIENCE, "not logged: {words}\n{}", self.log());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+    }
+
+    /// What it writes into a file `keepalived.…` when it gets that signal.
+    pub(crate) fn dump(&self, signal: &str, kind: &str) -> String {
+        let file = self.files.join(format!("keepalived.{kind}"));
+        let _ = fs::remove_file(&file);
+        send(Pid::from_raw(self.child.id() as i32), signal);
+        eventually("a dump of keepalived's", || {
+            // Only its JSON appears whole.
+            let text = fs::read_to_string(&file).ok().filter(|text| !text.is_empty())?;
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            Some(fs::read_to_string(&file).unwrap_or(text))
+        })
     }
 
     /// Stops it in order, so that it says that it leaves.

@@ -24,6 +24,7 @@ mod choices;
 mod configuration;
 mod control;
 mod crafted;
+mod dumps;
 mod groups;
 mod hangs;
 mod hostile;

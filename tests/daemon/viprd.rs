@@ -171,6 +171,11 @@ impl Viprd {
         kill(self.pid(), signal).expect("it runs");
     }
 
+    /// Sends the signal that `--signum` has under this name.
+    pub(crate) fn signal_named(&self, name: &str) {
+        send(self.pid(), name);
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let log = self.files.join("log");
@@ -202,6 +207,15 @@ impl Drop for Viprd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a process the signal that `--signum` has under this name: the numbers are keepalived's.
+pub(crate) fn send(pid: Pid, name: &str) {
+    let number = viprd(&[&format!("--signum={name}")]).stdout;
+    let number = String::from_utf8_lossy(&number);
+    let command = format!("kill -{} {pid}", number.trim());
+    let status = Command::new("sh").args(["-c", &command]).status().expect("sh runs");
+    assert!(status.success(), "{name}: {command}");
 }
 
 /// A directory for one daemon's files.

@@ -232,15 +232,15 @@ keywords! {
         "A directory for copies of the configuration before and after a reload.";
     TMP_CONFIG_DIRECTORY "tmp_config_directory": FILE, "", Moot("the configuration is read once"),
         "Where the configuration is kept while it is read.";
-    DATA_USE_INSTANCE "data_use_instance": SWITCH, "off", NotYet,
+    DATA_USE_INSTANCE "data_use_instance": SWITCH, "off", Works,
         "Puts the instance's name and the namespace into the names of dumped files.";
-    STATE_DUMP_FILE "state_dump_file" or "state_file_location": FILE, "/tmp/", NotYet,
+    STATE_DUMP_FILE "state_dump_file" or "state_file_location": FILE, "/tmp/", Works,
         "Where the state is dumped.";
-    STATS_DUMP_FILE "stats_dump_file" or "stats_file_location": FILE, "/tmp/", NotYet,
+    STATS_DUMP_FILE "stats_dump_file" or "stats_file_location": FILE, "/tmp/", Works,
         "Where statistics are dumped.";
-    JSON_DUMP_FILE "json_dump_file" or "json_file_location": FILE, "/tmp/", NotYet,
+    JSON_DUMP_FILE "json_dump_file" or "json_file_location": FILE, "/tmp/", Works,
         "Where JSON is dumped.";
-    JSON_VERSION "json_version": Shape::Args(&[arg(Kind::Int(1, 2, ""), "1|2")]), "1", NotYet,
+    JSON_VERSION "json_version": Shape::Args(&[arg(Kind::Int(1, 2, ""), "1|2")]), "1", Works,
         "The form of that JSON.";
     IPROUTE_USR_DIR "iproute_usr_dir": FILE, "/usr/share/iproute2", Works,
         "Where the names of routing tables and the like are looked up last.";
