@@ -52,6 +52,25 @@ fn the_process_is_scheduled_as_written() {
     assert_eq!(global("max_auto_priority").max_auto_priority, Some(99));
 }
 
+/// `${_INSTANCE}` is what `instance` says from there on; without one it is the configuration id.
+#[test]
+fn the_instance_is_known_in_the_lines_below_it() {
+    let named = |before: &str| {
+        let text = format!("{before}global_defs {{\nrouter_id ${{_INSTANCE}}\n}}\n");
+        let files = MemoryFiles::new().with("/etc/test.conf", text);
+        let options = Options { config_id: "id".to_owned(), ..Options::default() };
+        let loaded = config::load(Path::new("/etc/test.conf"), &files, &options);
+        loaded.configuration.unwrap().global.router_id
+    };
+    assert_eq!(named("").as_deref(), Some("id"));
+    assert_eq!(named("instance blue\n").as_deref(), Some("blue"));
+    assert_eq!(named("instance blue\n@id use_pid_dir\n").as_deref(), Some("blue"));
+    let loaded = load("net_namespace red\ninstance ${_ENV NONE}a\n@id use_pid_dir\n");
+    let global = loaded.configuration.unwrap().global;
+    assert_eq!(global.net_namespace.as_deref(), Some("red"));
+    assert_eq!((global.instance.as_deref(), global.use_pid_dir), (Some("a"), false));
+}
+
 #[test]
 fn the_seeds_files_are_read_unchanged() {
     for (file, priority) in [("case-a.conf", 101), ("case-b.conf", 101)] {

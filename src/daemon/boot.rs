@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::mail;
 use super::manners;
+use super::places::Places;
 use super::processes::Processes;
 use super::programs::{Programs, run_once};
 use super::pulse::Pulse;
@@ -40,9 +41,6 @@ use crate::kernel::{Firewall, FirewallOptions, Host};
 use crate::vrrp::Engine;
 use crate::wire::ipv4::PROTOCOL_VRRP;
 
-const CONTROL_SOCKET: &str = "/run/viprd/viprd.sock";
-const PID_FILE: &str = "/run/viprd.pid";
-const LOG_FILE: &str = "/tmp/viprd.log";
 /// The keepalived whose VRRP side this daemon stands in for.
 const KEEPALIVED_EQUIVALENT: &str = "2.4.3";
 /// How long the log may take the last lines.
@@ -165,13 +163,14 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
     }
     // In the background the working directory is another.
     let (arguments, file) = (&arguments.with_absolute_paths(), absolute(&file));
+    let places = Places::of(arguments, &configuration.global);
     // Everything that concerns the command line has been told; from here on the log speaks.
     let mut readiness = if arguments.dont_fork {
         None
     } else {
         Some(process::daemonize().map_err(system("can't go to the background"))?)
     };
-    let mut journal = match open_journal(program, arguments, facility) {
+    let mut journal = match open_journal(program, arguments, &places, facility) {
         Ok(journal) => journal,
         Err(failed) => return Ok(tell(program, &failed, readiness)),
     };
@@ -180,9 +179,11 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         reload::tell(finding.severity(), finding.is_news(), &diagnostics.one_line(finding));
     }
     drop(diagnostics);
-    let outcome = start(arguments, backend, (&file, options), configuration)
+    let outcome = start(arguments, &places, backend, (&file, options), configuration)
         .and_then(|mut daemon| {
-            let _pid_files = PidFiles::write(arguments)?;
+            let _pid_files = places
+                .write_pid_files()
+                .map_err(|cause| Failed { code: exit::SYSTEM, text: cause.to_string() })?;
             if let Some(readiness) = readiness.take() {
                 readiness.ready().map_err(system("can't let go of the terminal"))?;
             }
@@ -230,6 +231,7 @@ fn tell(program: &str, failed: &Failed, readiness: Option<process::Readiness>) -
 /// Opens every descriptor and builds the rooms around them.
 fn start(
     arguments: &Arguments,
+    places: &Places,
     backend: Backend,
     (file, options): (&Path, config::Options),
     configuration: Configuration,
@@ -239,8 +241,8 @@ fn start(
     for why in arguments.without_effect() {
         info!("no effect here: {why}");
     }
-    let home = arguments.namespace.as_ref().and_then(|_| NetworkNamespace::current().ok());
-    if let Some(namespace) = &arguments.namespace {
+    let home = places.namespace.as_ref().and_then(|_| NetworkNamespace::current().ok());
+    if let Some(namespace) = &places.namespace {
         NetworkNamespace::open(namespace)
             .and_then(|namespace| namespace.enter())
             .map_err(system(&format!("can't enter network namespace {namespace}")))?;
@@ -256,7 +258,7 @@ fn start(
         Backend::Epoll => "epoll",
         Backend::Uring | Backend::Auto => "io_uring",
     };
-    let sockets = Sockets::open(arguments)?;
+    let sockets = Sockets::open(arguments, places)?;
     let mut configuration = configuration;
     let mut track_names = TrackNames::default();
     plan::adopt_trackers(&mut configuration, &mut track_names);
@@ -279,7 +281,7 @@ fn start(
     info!("{}, {}", count(instances, "virtual router"), count(interfaces, "interface"));
 
     let mut host = Host::new(&names);
-    host.set_macvlan_group(vmacs::link_group(control_path(arguments)));
+    host.set_macvlan_group(vmacs::link_group(&places.control));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     host.configure_statics(&statics.addresses);
     // Seconds since 1970: above what an earlier run can have reached with one advert a second.
@@ -338,8 +340,8 @@ fn start(
 }
 
 impl Sockets {
-    fn open(arguments: &Arguments) -> Result<Self, Failed> {
-        let control = control_path(arguments);
+    fn open(arguments: &Arguments, places: &Places) -> Result<Self, Failed> {
+        let control = &places.control;
         // The control socket first: where another viprd answers, nothing else is to be touched.
         let control = match ControlSocket::bind(control, ControlSocket::DEFAULT_MODE) {
             Ok(control) => Some(control),
@@ -391,39 +393,6 @@ impl Sockets {
     }
 }
 
-/// Where the control socket is.
-fn control_path(arguments: &Arguments) -> &Path {
-    arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET))
-}
-
-/// The pid files, removed at the end.
-struct PidFiles(Vec<PathBuf>);
-
-impl PidFiles {
-    fn write(arguments: &Arguments) -> Result<Self, Failed> {
-        let main = arguments.pid.clone().unwrap_or_else(|| PID_FILE.into());
-        let mut written = PidFiles(Vec::new());
-        for path in [Some(main), arguments.vrrp_pid.clone()].into_iter().flatten() {
-            if let Some(directory) = path.parent() {
-                // If this fails, writing says so.
-                let _ = fs::create_dir_all(directory);
-            }
-            fs::write(&path, format!("{}\n", std::process::id()))
-                .map_err(system(&format!("can't write the pid file {}", path.display())))?;
-            written.0.push(path);
-        }
-        Ok(written)
-    }
-}
-
-impl Drop for PidFiles {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
 /// `-t`: tells what is wrong, where it was asked to, and exits with the contract's code.
 fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Failed> {
     let diagnostics = &loaded.diagnostics;
@@ -463,11 +432,12 @@ fn say(text: &str) {
 fn open_journal(
     program: &str,
     arguments: &Arguments,
+    places: &Places,
     facility: Facility,
 ) -> Result<Journal, Failed> {
     let file = match (&arguments.log_file_to, arguments.log_file) {
         (Some(file), _) => Some(file.as_path()),
-        (None, true) => Some(Path::new(LOG_FILE)),
+        (None, true) => Some(places.log.as_path()),
         (None, false) => None,
     };
     if arguments.log_console {
@@ -481,7 +451,7 @@ fn open_journal(
         return Ok(Journal::nowhere());
     }
     let ident = if is_keepalived(program) { "Keepalived_vrrp" } else { "viprd" };
-    Ok(Journal::syslog(ident, facility))
+    Ok(Journal::syslog(&format!("{ident}{}", places.suffix), facility))
 }
 
 fn backend(arguments: &Arguments) -> Result<Backend, Failed> {
