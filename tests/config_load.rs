@@ -4,7 +4,7 @@ use std::path::Path;
 
 use viprd::base::{Family, Span};
 use viprd::config::{
-    self, ArgumentFit, Loaded, Mail, MemoryFiles, Options, OsFiles, Process, Severity,
+    self, ArgumentFit, Buffers, Loaded, Mail, MemoryFiles, Options, OsFiles, Process, Severity,
     TrackProcess, TrackerKind,
 };
 use viprd::vrrp::{Peer, Preempt, Transport};
@@ -50,6 +50,23 @@ fn the_process_is_scheduled_as_written() {
     };
     assert_eq!(all, expected);
     assert_eq!(global("max_auto_priority").max_auto_priority, Some(99));
+}
+
+/// The buffer for adverts is shared: the most that anybody asks for counts. MTU and ADVERT ask for
+/// nothing beyond what there is.
+#[test]
+fn receive_buffers_are_the_largest_wanted() {
+    let buffers = |globals: &str, inside: &str| {
+        let text = format!("global_defs {{\n{globals}\n}}\n{}", instance(inside));
+        load(&text).configuration.unwrap().global.buffers
+    };
+    assert_eq!(buffers("", ""), Buffers::default());
+    assert_eq!(buffers("vrrp_rx_bufs_policy MTU\nvrrp_rx_bufs_multiplier 9", "").adverts, None);
+    assert_eq!(buffers("vrrp_rx_bufs_policy 5000", "").adverts, Some(5_000));
+    let both = buffers("vrrp_rx_bufs_policy 5000", "kernel_rx_buf_size 7000");
+    assert_eq!(both.adverts, Some(7_000));
+    let netlink = buffers("vrrp_netlink_cmd_rcv_bufs 1\nvrrp_netlink_monitor_rcv_bufs 2", "");
+    assert_eq!((netlink.netlink_commands, netlink.netlink_monitor), (Some(1), Some(2)));
 }
 
 /// `${_INSTANCE}` is what `instance` says from there on; without one it is the configuration id.

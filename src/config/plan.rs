@@ -204,7 +204,10 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.process.cpus != b.process.cpus, "vrrp_cpu_affinity"),
         (a.process.umask != b.process.umask, "umask"),
         (a.scripts.fifos != b.scripts.fifos, "notify_fifo, vrrp_notify_fifo"),
-        (a.buffers != b.buffers, "vrrp_netlink_*_rcv_bufs, process_monitor_rcv_bufs"),
+        (
+            a.buffers != b.buffers,
+            "vrrp_netlink_*_rcv_bufs, process_monitor_rcv_bufs, vrrp_rx_bufs_policy, kernel_rx_buf_size",
+        ),
         (a.firewall != b.firewall, "nftables, nftables_priority, nftables_counters"),
     ];
     differences.into_iter().filter_map(|(differs, name)| differs.then_some(name)).collect()

@@ -32,7 +32,7 @@ use super::vmacs;
 use super::ways::Permanent;
 use super::words::count;
 use crate::base::Instant;
-use crate::config::{self, Configuration, Loaded, TrackNames, plan};
+use crate::config::{self, Buffers, Configuration, Loaded, TrackNames, plan};
 use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
@@ -45,9 +45,10 @@ use crate::wire::ipv4::PROTOCOL_VRRP;
 const KEEPALIVED_EQUIVALENT: &str = "2.4.3";
 /// How long the log may take the last lines.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Wanted receive buffers. 4,000 adverts that arrive at once take about 3 MB of socket memory; a
-/// mass failover makes about as many netlink messages.
-pub(super) const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
+/// Receive buffers, unless larger ones are configured: they take memory only as they fill, so that
+/// smaller ones would save nothing and could lose something. 4,000 adverts that arrive at once take
+/// about 3 MB of socket memory; a mass failover makes about as many netlink messages.
+const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
 const MONITOR_RECEIVE_BUFFER: usize = 16 << 20;
 const COMMAND_RECEIVE_BUFFER: usize = 4 << 20;
 const FRAME_SEND_BUFFER: usize = 16 << 20;
@@ -68,6 +69,8 @@ mod exit {
 /// Every descriptor of the daemon.
 pub(super) struct Sockets {
     pub vrrp: OwnedFd,
+    /// The receive buffer of this and the two below, in bytes.
+    pub vrrp_buffer: usize,
     /// Hears adverts behind authentication headers; opened when a router has such.
     pub signed: Option<OwnedFd>,
     /// The same as `vrrp` for IPv6, which the kernel may not have.
@@ -258,7 +261,7 @@ fn start(
         Backend::Epoll => "epoll",
         Backend::Uring | Backend::Auto => "io_uring",
     };
-    let sockets = Sockets::open(arguments, places)?;
+    let sockets = Sockets::open(arguments, places, &configuration.global.buffers)?;
     let mut configuration = configuration;
     let mut track_names = TrackNames::default();
     plan::adopt_trackers(&mut configuration, &mut track_names);
@@ -340,7 +343,7 @@ fn start(
 }
 
 impl Sockets {
-    fn open(arguments: &Arguments, places: &Places) -> Result<Self, Failed> {
+    fn open(arguments: &Arguments, places: &Places, wanted: &Buffers) -> Result<Self, Failed> {
         let control = &places.control;
         // The control socket first: where another viprd answers, nothing else is to be touched.
         let control = match ControlSocket::bind(control, ControlSocket::DEFAULT_MODE) {
@@ -355,13 +358,15 @@ impl Sockets {
             }
         };
         let groups = [RouteGroup::Link, RouteGroup::Ipv4Address, RouteGroup::Ipv6Address];
-        let (vrrp_ipv6, peers_ipv6) = Sockets::open_ipv6()?;
+        let vrrp_buffer = buffer(wanted.adverts, VRRP_RECEIVE_BUFFER);
+        let (vrrp_ipv6, peers_ipv6) = Sockets::open_ipv6(vrrp_buffer)?;
         Ok(Sockets {
             control,
             signals: Signals::open(&signals::watched(arguments.ignore_sigint))
                 .map_err(system("can't take signals"))?,
-            vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER)
+            vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, vrrp_buffer)
                 .map_err(system("can't open a raw socket for VRRP"))?,
+            vrrp_buffer,
             signed: None,
             vrrp_ipv6,
             peers_ipv4: sockets::raw_ipv4_sender(None, FRAME_SEND_BUFFER)
@@ -369,18 +374,23 @@ impl Sockets {
             peers_ipv6,
             packet: sockets::packet_sender(FRAME_SEND_BUFFER)
                 .map_err(system("can't open a packet socket"))?,
-            monitor: sockets::netlink_monitor(&groups, MONITOR_RECEIVE_BUFFER)
-                .map_err(system("can't watch interfaces by netlink"))?,
-            command: sockets::netlink_command(COMMAND_RECEIVE_BUFFER)
-                .map_err(system("can't open a netlink socket"))?,
+            monitor: {
+                let size = buffer(wanted.netlink_monitor, MONITOR_RECEIVE_BUFFER);
+                sockets::netlink_monitor(&groups, size)
+                    .map_err(system("can't watch interfaces by netlink"))?
+            },
+            command: {
+                let size = buffer(wanted.netlink_commands, COMMAND_RECEIVE_BUFFER);
+                sockets::netlink_command(size).map_err(system("can't open a netlink socket"))?
+            },
             memberships: Memberships::default(),
             firewall: None,
         })
     }
 
     /// The sockets of IPv6; none where the kernel has no IPv6 at all (`ipv6.disable=1`).
-    fn open_ipv6() -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failed> {
-        let receiver = match sockets::raw_ipv6_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER) {
+    fn open_ipv6(buffer: usize) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failed> {
+        let receiver = match sockets::raw_ipv6_receiver(PROTOCOL_VRRP, buffer) {
             Err(cause) if cause.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
                 info!("this kernel has no IPv6: virtual routers of IPv6 can't run");
                 return Ok((None, None));
@@ -391,6 +401,11 @@ impl Sockets {
             .map_err(system("can't open a raw socket to unicast peers of IPv6"))?;
         Ok((Some(receiver), Some(sender)))
     }
+}
+
+/// The size of a receive buffer, in bytes.
+fn buffer(wanted: Option<u32>, least: usize) -> usize {
+    wanted.and_then(|bytes| usize::try_from(bytes).ok()).map_or(least, |bytes| bytes.max(least))
 }
 
 /// `-t`: tells what is wrong, where it was asked to, and exits with the contract's code.

@@ -20,10 +20,7 @@ use super::reload::Reload;
 use super::scripts::{News, Scripts};
 use super::sysctl::Sysctls;
 use super::ways::{Permanent, STATIC};
-use super::{
-    boot::{Sockets, VRRP_RECEIVE_BUFFER},
-    firewall, tokens, words,
-};
+use super::{boot::Sockets, firewall, tokens, words};
 use crate::base::{
     IfIndex, Instant, LinkChange, LinkFacts, LinkId, LinkLocal, LinkNames, RouterId, Span,
 };
@@ -689,7 +686,7 @@ impl Daemon {
         if self.sockets.signed.is_some() {
             return;
         }
-        let opened = sockets::raw_ipv4_receiver(PROTOCOL_AH, VRRP_RECEIVE_BUFFER);
+        let opened = sockets::raw_ipv4_receiver(PROTOCOL_AH, self.sockets.vrrp_buffer);
         let opened = opened.and_then(|socket| {
             self.io.receive(tokens::SIGNED_IPV4, socket.as_fd(), Pool::Packets)?;
             Ok(socket)

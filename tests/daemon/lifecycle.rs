@@ -96,6 +96,27 @@ fn an_instance_has_files_of_its_own() {
     assert!(!fs::exists(own("pid")).unwrap_or(true), "removed at the end");
 }
 
+/// Receive buffers are as large as configured, and never smaller than the defaults. (The kernel
+/// counts twice what it is asked for.)
+#[test]
+fn receive_buffers_are_as_large_as_configured() {
+    if !able(&["ss"]) {
+        return;
+    }
+    let site = Site::pair();
+    let words = "global_defs {\n vrrp_netlink_cmd_rcv_bufs 9000000\n \
+                 vrrp_netlink_monitor_rcv_bufs 1000\n}\n";
+    let viprd = Viprd::start(&site, "r", &format!("{words}{}", router(QUICK)));
+    viprd.becomes("MASTER");
+    let netlink = site.inside("r", || {
+        Command::new("ss").args(["-aHmO", "-f", "netlink"]).output().expect("ss runs")
+    });
+    let netlink = String::from_utf8_lossy(&netlink.stdout);
+    assert!(netlink.contains("rb18000000,"), "as configured: {netlink}");
+    assert!(netlink.contains("rb33554432,"), "no less than the default: {netlink}");
+    viprd.stop();
+}
+
 fn from_start_to_stop(arguments: &[&str], words: &str, check: impl Fn(&shark::Read)) {
     if !able(&["tshark"]) {
         return;

@@ -192,13 +192,15 @@ keywords! {
     RANDOM_SEED "random_seed": Shape::Args(&[arg(Kind::Int(0, 4_294_967_295, ""), "NUMBER")]), "", Moot("`${_RANDOM}` doesn't depend on the clock"),
         "What random numbers begin with.";
     // Sockets.
-    VRRP_NETLINK_CMD_RCV_BUFS "vrrp_netlink_cmd_rcv_bufs": BYTES, "", NotYet,
-        "The receive buffer of the netlink socket that carries requests.";
-    VRRP_NETLINK_CMD_RCV_BUFS_FORCE "vrrp_netlink_cmd_rcv_bufs_force": SWITCH, "off", NotYet,
+    VRRP_NETLINK_CMD_RCV_BUFS "vrrp_netlink_cmd_rcv_bufs": BYTES, "4194304", Works,
+        "The least receive buffer of the netlink socket that carries requests.";
+    VRRP_NETLINK_CMD_RCV_BUFS_FORCE "vrrp_netlink_cmd_rcv_bufs_force": SWITCH, "off",
+        Moot("that is done wherever it is allowed"),
         "Lets it exceed the host's limit.";
-    VRRP_NETLINK_MONITOR_RCV_BUFS "vrrp_netlink_monitor_rcv_bufs": BYTES, "", NotYet,
-        "The receive buffer of the netlink socket that hears of changes.";
-    VRRP_NETLINK_MONITOR_RCV_BUFS_FORCE "vrrp_netlink_monitor_rcv_bufs_force": SWITCH, "off", NotYet,
+    VRRP_NETLINK_MONITOR_RCV_BUFS "vrrp_netlink_monitor_rcv_bufs": BYTES, "16777216", Works,
+        "The least receive buffer of the netlink socket that hears of changes.";
+    VRRP_NETLINK_MONITOR_RCV_BUFS_FORCE "vrrp_netlink_monitor_rcv_bufs_force": SWITCH, "off",
+        Moot("that is done wherever it is allowed"),
         "Lets it exceed the host's limit.";
     LVS_NETLINK_CMD_RCV_BUFS "lvs_netlink_cmd_rcv_bufs": Shape::Anything, "", OutOfScope, "The checker's netlink buffer for requests.";
     LVS_NETLINK_CMD_RCV_BUFS_FORCE "lvs_netlink_cmd_rcv_bufs_force": Shape::Anything, "", OutOfScope, "Lets it exceed the host's limit.";
@@ -209,9 +211,10 @@ keywords! {
     PROCESS_MONITOR_RCV_BUFS_FORCE "process_monitor_rcv_bufs_force": SWITCH, "off",
         Moot("that is done wherever it is allowed"),
         "Lets it exceed the host's limit.";
-    VRRP_RX_BUFS_POLICY "vrrp_rx_bufs_policy": Shape::Args(&[arg(Kind::RxPolicy, "MTU|ADVERT|BYTES")]), "", NotYet,
-        "How large the receive buffers for adverts are: by the MTU, by the adverts, or so many bytes.";
-    VRRP_RX_BUFS_MULTIPLIER "vrrp_rx_bufs_multiplier": COUNT, "3", NotYet,
+    VRRP_RX_BUFS_POLICY "vrrp_rx_bufs_policy": Shape::Args(&[arg(Kind::RxPolicy, "MTU|ADVERT|BYTES")]), "16777216", Works,
+        "How large the receive buffers for adverts are at least: by the MTU, by the adverts, or so many bytes.";
+    VRRP_RX_BUFS_MULTIPLIER "vrrp_rx_bufs_multiplier": COUNT, "3",
+        Moot("the buffers hold many thousand packets"),
         "How many packets of that size they hold.";
     // Start, reload and files.
     VRRP_STARTUP_DELAY "vrrp_startup_delay": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", Works,
