@@ -202,6 +202,7 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.process.realtime_limit != b.process.realtime_limit, "vrrp_rlimit_rttime"),
         (a.process.no_swap != b.process.no_swap, "vrrp_no_swap"),
         (a.process.cpus != b.process.cpus, "vrrp_cpu_affinity"),
+        (a.disable_local_igmp != b.disable_local_igmp, "disable_local_igmp"),
         (a.process.umask != b.process.umask, "umask"),
         (a.scripts.fifos != b.scripts.fifos, "notify_fifo, vrrp_notify_fifo"),
         (

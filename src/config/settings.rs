@@ -19,6 +19,8 @@ pub struct Global {
     pub use_pid_dir: bool,
     /// How it is scheduled.
     pub process: Process,
+    /// Whether the kernel is to report no groups of the local link by IGMP.
+    pub disable_local_igmp: bool,
     /// How long after its start the daemon only listens.
     pub startup_delay: Span,
     /// How long after the host's start the daemon only listens.
@@ -216,6 +218,7 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             spin: micros(global::VIPRD_SPIN_US).unwrap_or(Span::ZERO),
             umask: globals.text(global::UMASK).and_then(umask),
         },
+        disable_local_igmp: globals.is_set(global::DISABLE_LOCAL_IGMP),
         startup_delay: time(global::VRRP_STARTUP_DELAY),
         delay_after_boot: time(global::VRRP_DELAY_AFTER_BOOT),
         pacing: pacing(model, globals),

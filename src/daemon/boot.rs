@@ -161,7 +161,7 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         });
     };
 
-    if let Some(umask) = umask {
+    if let Some(umask) = umask.or(configuration.global.process.umask) {
         process::set_umask(umask);
     }
     // In the background the working directory is another.
@@ -294,6 +294,10 @@ fn start(
     frames.pacing.configure(&global.pacing, &names, macvlans);
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
+    let mut sysctls = Sysctls::default();
+    if global.disable_local_igmp {
+        sysctls.quiet_igmp().unwrap_or_else(|cause| warn!("disable_local_igmp: {cause}"));
+    }
     let log_unknown_vrids = global.log_unknown_vrids;
     let startup_delay = (global.startup_delay, global.delay_after_boot);
     let config::Firewall { table, priority, counters } = global.firewall.clone();
@@ -326,7 +330,7 @@ fn start(
         permanent: Permanent::new(statics),
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
-        sysctls: Sysctls::default(),
+        sysctls,
         firewall,
         start_by: None,
         retry_requests_at: Instant::NEVER,

@@ -117,6 +117,30 @@ fn receive_buffers_are_as_large_as_configured() {
     viprd.stop();
 }
 
+/// `process_name`, `umask` and `disable_local_igmp`; what isn't the daemon's own is put back.
+#[test]
+fn the_process_is_as_configured() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let reports = || {
+        let path = "/proc/sys/net/ipv4/igmp_link_local_mcast_reports";
+        site.inside("r", || fs::read_to_string(path)).expect("a setting of the kernel's")
+    };
+    assert_eq!(reports().trim(), "1");
+    let words = "global_defs {\n process_name a_name_that_is_long\n umask 0137\n \
+                 disable_local_igmp\n}\n";
+    let viprd = Viprd::start(&site, "r", &format!("{words}{}", router(QUICK)));
+    viprd.becomes("MASTER");
+    let status = fs::read_to_string(format!("/proc/{}/status", viprd.pid())).expect("its status");
+    assert!(status.contains("Name:\ta_name_that_is_\n"), "{status}");
+    assert!(status.contains("Umask:\t0137\n"), "{status}");
+    assert_eq!(reports().trim(), "0");
+    viprd.stop();
+    assert_eq!(reports().trim(), "1", "put back");
+}
+
 fn from_start_to_stop(arguments: &[&str], words: &str, check: impl Fn(&shark::Read)) {
     if !able(&["tshark"]) {
         return;
