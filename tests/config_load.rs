@@ -4,7 +4,7 @@ use std::path::Path;
 
 use viprd::base::{Family, Span};
 use viprd::config::{
-    self, ArgumentFit, Loaded, Mail, MemoryFiles, Options, OsFiles, Process, Severity,
+    self, ArgumentFit, Buffers, Loaded, Mail, MemoryFiles, Options, OsFiles, Process, Severity,
     TrackProcess, TrackerKind,
 };
 use viprd::vrrp::{Peer, Preempt, Transport};
@@ -50,6 +50,42 @@ fn the_process_is_scheduled_as_written() {
     };
     assert_eq!(all, expected);
     assert_eq!(global("max_auto_priority").max_auto_priority, Some(99));
+}
+
+/// The buffer for adverts is shared: the most that anybody asks for counts. MTU and ADVERT ask for
+/// nothing beyond what there is.
+#[test]
+fn receive_buffers_are_the_largest_wanted() {
+    let buffers = |globals: &str, inside: &str| {
+        let text = format!("global_defs {{\n{globals}\n}}\n{}", instance(inside));
+        load(&text).configuration.unwrap().global.buffers
+    };
+    assert_eq!(buffers("", ""), Buffers::default());
+    assert_eq!(buffers("vrrp_rx_bufs_policy MTU\nvrrp_rx_bufs_multiplier 9", "").adverts, None);
+    assert_eq!(buffers("vrrp_rx_bufs_policy 5000", "").adverts, Some(5_000));
+    let both = buffers("vrrp_rx_bufs_policy 5000", "kernel_rx_buf_size 7000");
+    assert_eq!(both.adverts, Some(7_000));
+    let netlink = buffers("vrrp_netlink_cmd_rcv_bufs 1\nvrrp_netlink_monitor_rcv_bufs 2", "");
+    assert_eq!((netlink.netlink_commands, netlink.netlink_monitor), (Some(1), Some(2)));
+}
+
+/// `${_INSTANCE}` is what `instance` says from there on; without one it is the configuration id.
+#[test]
+fn the_instance_is_known_in_the_lines_below_it() {
+    let named = |before: &str| {
+        let text = format!("{before}global_defs {{\nrouter_id ${{_INSTANCE}}\n}}\n");
+        let files = MemoryFiles::new().with("/etc/test.conf", text);
+        let options = Options { config_id: "id".to_owned(), ..Options::default() };
+        let loaded = config::load(Path::new("/etc/test.conf"), &files, &options);
+        loaded.configuration.unwrap().global.router_id
+    };
+    assert_eq!(named("").as_deref(), Some("id"));
+    assert_eq!(named("instance blue\n").as_deref(), Some("blue"));
+    assert_eq!(named("instance blue\n@id use_pid_dir\n").as_deref(), Some("blue"));
+    let loaded = load("net_namespace red\ninstance ${_ENV NONE}a\n@id use_pid_dir\n");
+    let global = loaded.configuration.unwrap().global;
+    assert_eq!(global.net_namespace.as_deref(), Some("red"));
+    assert_eq!((global.instance.as_deref(), global.use_pid_dir), (Some("a"), false));
 }
 
 #[test]

@@ -74,7 +74,8 @@ impl Default for Limits {
 /// What a configuration is read with, besides its files.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What `@id` lines are compared with, and `${_INSTANCE}`: `-i`, else the short host name.
+    /// What `@id` lines are compared with, and `${_INSTANCE}` where no `instance` says otherwise:
+    /// `-i`, else the short host name.
     pub config_id: String,
     /// What `${_ENV NAME}` finds.
     pub environment: Vec<(String, String)>,

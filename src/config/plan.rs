@@ -202,9 +202,13 @@ pub fn fixed_settings(running: &Global, wanted: &Global) -> Vec<&'static str> {
         (a.process.realtime_limit != b.process.realtime_limit, "vrrp_rlimit_rttime"),
         (a.process.no_swap != b.process.no_swap, "vrrp_no_swap"),
         (a.process.cpus != b.process.cpus, "vrrp_cpu_affinity"),
+        (a.disable_local_igmp != b.disable_local_igmp, "disable_local_igmp"),
         (a.process.umask != b.process.umask, "umask"),
         (a.scripts.fifos != b.scripts.fifos, "notify_fifo, vrrp_notify_fifo"),
-        (a.buffers != b.buffers, "vrrp_netlink_*_rcv_bufs, process_monitor_rcv_bufs"),
+        (
+            a.buffers != b.buffers,
+            "vrrp_netlink_*_rcv_bufs, process_monitor_rcv_bufs, vrrp_rx_bufs_policy, kernel_rx_buf_size",
+        ),
         (a.firewall != b.firewall, "nftables, nftables_priority, nftables_counters"),
     ];
     differences.into_iter().filter_map(|(differs, name)| differs.then_some(name)).collect()

@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use super::keywords::group::garp;
-use super::keywords::{Key, global, root};
+use super::keywords::{Key, global, instance, root};
 use super::model::{Datum, Section};
 use crate::base::Span;
 
@@ -19,6 +19,8 @@ pub struct Global {
     pub use_pid_dir: bool,
     /// How it is scheduled.
     pub process: Process,
+    /// Whether the kernel is to report no groups of the local link by IGMP.
+    pub disable_local_igmp: bool,
     /// How long after its start the daemon only listens.
     pub startup_delay: Span,
     /// How long after the host's start the daemon only listens.
@@ -152,19 +154,17 @@ pub struct Fifo {
     pub script: Option<Command>,
 }
 
-/// Receive buffers in bytes, and whether they may exceed the host's limit.
+/// Receive buffers in bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Buffers {
     /// Of the netlink socket that carries requests.
     pub netlink_commands: Option<u32>,
-    /// Whether that may exceed the host's limit.
-    pub netlink_commands_force: bool,
     /// Of the netlink socket that hears of changes.
     pub netlink_monitor: Option<u32>,
-    /// Whether that may exceed the host's limit.
-    pub netlink_monitor_force: bool,
     /// Of the socket that hears of processes.
     pub process_monitor: Option<u32>,
+    /// Of the sockets that hear adverts: the most that anything asks for.
+    pub adverts: Option<u32>,
 }
 
 /// Files that the daemon writes.
@@ -218,6 +218,7 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             spin: micros(global::VIPRD_SPIN_US).unwrap_or(Span::ZERO),
             umask: globals.text(global::UMASK).and_then(umask),
         },
+        disable_local_igmp: globals.is_set(global::DISABLE_LOCAL_IGMP),
         startup_delay: time(global::VRRP_STARTUP_DELAY),
         delay_after_boot: time(global::VRRP_DELAY_AFTER_BOOT),
         pacing: pacing(model, globals),
@@ -237,10 +238,14 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
         mail: mail(globals),
         buffers: Buffers {
             netlink_commands: bytes(global::VRRP_NETLINK_CMD_RCV_BUFS),
-            netlink_commands_force: globals.is_set(global::VRRP_NETLINK_CMD_RCV_BUFS_FORCE),
             netlink_monitor: bytes(global::VRRP_NETLINK_MONITOR_RCV_BUFS),
-            netlink_monitor_force: globals.is_set(global::VRRP_NETLINK_MONITOR_RCV_BUFS_FORCE),
             process_monitor: bytes(global::PROCESS_MONITOR_RCV_BUFS),
+            adverts: {
+                let routers = model.blocks(root::VRRP_INSTANCE);
+                let own = routers.filter_map(|router| router.int(instance::KERNEL_RX_BUF_SIZE));
+                let most = own.chain(globals.int(global::VRRP_RX_BUFS_POLICY)).max();
+                most.and_then(|n| u32::try_from(n).ok())
+            },
         },
         files: FileSettings {
             state: text(global::STATE_DUMP_FILE),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::diagnostic::{Diagnostic, codes};
-use super::keywords::{Keyword, Kind, Naming, Place, Shape};
+use super::keywords::{Keyword, Kind, Naming, Place, Shape, root};
 use super::lex::{BLANKS, Context, Preprocessor};
 use super::source::TextSpan;
 use super::words::{Token, Tokens};
@@ -225,6 +225,11 @@ impl Builder {
                         }
                         self.brace_owed = false;
                         skipped = self.is_outside(lines, &words);
+                        if self.word(words.start) == root::INSTANCE.keyword().name
+                            && words.len() > 1
+                        {
+                            lines.name_instance(self.word(words.start + 1));
+                        }
                     } else if let Some(level) = self.ends_blocks(&open, &words) {
                         self.report_unclosed(lines, tree, &open, level, Some(&words));
                         let end = self.tokens.at(text.start);

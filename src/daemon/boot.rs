@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use super::frames::Frames;
 use super::journal::{self, Journal};
 use super::mail;
 use super::manners;
+use super::places::Places;
 use super::processes::Processes;
 use super::programs::{Programs, run_once};
 use super::pulse::Pulse;
@@ -32,7 +33,7 @@ use super::vmacs;
 use super::ways::Permanent;
 use super::words::count;
 use crate::base::Instant;
-use crate::config::{self, Configuration, Loaded, TrackNames, plan};
+use crate::config::{self, Buffers, Configuration, Loaded, TrackNames, plan};
 use crate::io::process::{self, NetworkNamespace};
 use crate::io::signals::Signals;
 use crate::io::sockets::{self, ControlSocket, Memberships, RouteGroup};
@@ -41,16 +42,14 @@ use crate::kernel::{Firewall, FirewallOptions, Host};
 use crate::vrrp::Engine;
 use crate::wire::ipv4::PROTOCOL_VRRP;
 
-const CONTROL_SOCKET: &str = "/run/viprd/viprd.sock";
-const PID_FILE: &str = "/run/viprd.pid";
-const LOG_FILE: &str = "/tmp/viprd.log";
 /// The keepalived whose VRRP side this daemon stands in for.
 const KEEPALIVED_EQUIVALENT: &str = "2.4.3";
 /// How long the log may take the last lines.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Wanted receive buffers. 4,000 adverts that arrive at once take about 3 MB of socket memory; a
-/// mass failover makes about as many netlink messages.
-pub(super) const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
+/// Receive buffers, unless larger ones are configured: they take memory only as they fill, so that
+/// smaller ones would save nothing and could lose something. 4,000 adverts that arrive at once take
+/// about 3 MB of socket memory; a mass failover makes about as many netlink messages.
+const VRRP_RECEIVE_BUFFER: usize = 16 << 20;
 const MONITOR_RECEIVE_BUFFER: usize = 16 << 20;
 const COMMAND_RECEIVE_BUFFER: usize = 4 << 20;
 const FRAME_SEND_BUFFER: usize = 16 << 20;
@@ -71,6 +70,8 @@ mod exit {
 /// Every descriptor of the daemon.
 pub(super) struct Sockets {
     pub vrrp: OwnedFd,
+    /// The receive buffer of this and the two below, in bytes.
+    pub vrrp_buffer: usize,
     /// Hears adverts behind authentication headers; opened when a router has such.
     pub signed: Option<OwnedFd>,
     /// The same as `vrrp` for IPv6, which the kernel may not have.
@@ -161,18 +162,19 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         });
     };
 
-    if let Some(umask) = umask {
+    if let Some(umask) = umask.or(configuration.global.process.umask) {
         process::set_umask(umask);
     }
     // In the background the working directory is another.
     let (arguments, file) = (&arguments.with_absolute_paths(), absolute(&file));
+    let places = Places::of(arguments, &configuration.global);
     // Everything that concerns the command line has been told; from here on the log speaks.
     let mut readiness = if arguments.dont_fork {
         None
     } else {
         Some(process::daemonize().map_err(system("can't go to the background"))?)
     };
-    let mut journal = match open_journal(program, arguments, facility) {
+    let mut journal = match open_journal(program, arguments, &places, facility) {
         Ok(journal) => journal,
         Err(failed) => return Ok(tell(program, &failed, readiness)),
     };
@@ -181,9 +183,11 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         reload::tell(finding.severity(), finding.is_news(), &diagnostics.one_line(finding));
     }
     drop(diagnostics);
-    let outcome = start(arguments, backend, (&file, options), configuration)
+    let outcome = start(arguments, &places, backend, (&file, options), configuration)
         .and_then(|mut daemon| {
-            let _pid_files = PidFiles::write(arguments)?;
+            let _pid_files = places
+                .write_pid_files()
+                .map_err(|cause| Failed { code: exit::SYSTEM, text: cause.to_string() })?;
             if let Some(readiness) = readiness.take() {
                 readiness.ready().map_err(system("can't let go of the terminal"))?;
             }
@@ -231,6 +235,7 @@ fn tell(program: &str, failed: &Failed, readiness: Option<process::Readiness>) -
 /// Opens every descriptor and builds the rooms around them.
 fn start(
     arguments: &Arguments,
+    places: &Places,
     backend: Backend,
     (file, options): (&Path, config::Options),
     configuration: Configuration,
@@ -240,8 +245,8 @@ fn start(
     for why in arguments.without_effect() {
         info!("no effect here: {why}");
     }
-    let home = arguments.namespace.as_ref().and_then(|_| NetworkNamespace::current().ok());
-    if let Some(namespace) = &arguments.namespace {
+    let home = places.namespace.as_ref().and_then(|_| NetworkNamespace::current().ok());
+    if let Some(namespace) = &places.namespace {
         NetworkNamespace::open(namespace)
             .and_then(|namespace| namespace.enter())
             .map_err(system(&format!("can't enter network namespace {namespace}")))?;
@@ -257,7 +262,7 @@ fn start(
         Backend::Epoll => "epoll",
         Backend::Uring | Backend::Auto => "io_uring",
     };
-    let sockets = Sockets::open(arguments)?;
+    let sockets = Sockets::open(arguments, places, &configuration.global.buffers)?;
     let mut configuration = configuration;
     let mut track_names = TrackNames::default();
     plan::adopt_trackers(&mut configuration, &mut track_names);
@@ -281,7 +286,7 @@ fn start(
     info!("{}, {}", count(instances, "virtual router"), count(interfaces, "interface"));
 
     let mut host = Host::new(&names);
-    host.set_macvlan_group(vmacs::link_group(control_path(arguments)));
+    host.set_macvlan_group(vmacs::link_group(&places.control));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     host.configure_statics(&statics.addresses);
     // Seconds since 1970: above what an earlier run can have reached with one advert a second.
@@ -291,6 +296,10 @@ fn start(
     frames.pacing.configure(&global.pacing, &names, macvlans);
     let engine = Engine::new(routers, names.len());
     manners::apply(&global.process);
+    let mut sysctls = Sysctls::default();
+    if global.disable_local_igmp {
+        sysctls.quiet_igmp().unwrap_or_else(|cause| warn!("disable_local_igmp: {cause}"));
+    }
     let log_unknown_vrids = global.log_unknown_vrids;
     let startup_delay = (global.startup_delay, global.delay_after_boot);
     let config::Firewall { table, priority, counters } = global.firewall.clone();
@@ -324,7 +333,7 @@ fn start(
         permanent: Permanent::new(statics),
         request: vec![0; io::NETLINK_LEN],
         requests_left: false,
-        sysctls: Sysctls::default(),
+        sysctls,
         firewall,
         start_by: None,
         retry_requests_at: Instant::NEVER,
@@ -341,8 +350,8 @@ fn start(
 }
 
 impl Sockets {
-    fn open(arguments: &Arguments) -> Result<Self, Failed> {
-        let control = control_path(arguments);
+    fn open(arguments: &Arguments, places: &Places, wanted: &Buffers) -> Result<Self, Failed> {
+        let control = &places.control;
         // The control socket first: where another viprd answers, nothing else is to be touched.
         let control = match ControlSocket::bind(control, ControlSocket::DEFAULT_MODE) {
             Ok(control) => Some(control),
@@ -356,13 +365,15 @@ impl Sockets {
             }
         };
         let groups = [RouteGroup::Link, RouteGroup::Ipv4Address, RouteGroup::Ipv6Address];
-        let (vrrp_ipv6, peers_ipv6) = Sockets::open_ipv6()?;
+        let vrrp_buffer = buffer(wanted.adverts, VRRP_RECEIVE_BUFFER);
+        let (vrrp_ipv6, peers_ipv6) = Sockets::open_ipv6(vrrp_buffer)?;
         Ok(Sockets {
             control,
             signals: Signals::open(&signals::watched(arguments.ignore_sigint))
                 .map_err(system("can't take signals"))?,
-            vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER)
+            vrrp: sockets::raw_ipv4_receiver(PROTOCOL_VRRP, vrrp_buffer)
                 .map_err(system("can't open a raw socket for VRRP"))?,
+            vrrp_buffer,
             signed: None,
             vrrp_ipv6,
             peers_ipv4: sockets::raw_ipv4_sender(None, FRAME_SEND_BUFFER)
@@ -370,18 +381,23 @@ impl Sockets {
             peers_ipv6,
             packet: sockets::packet_sender(FRAME_SEND_BUFFER)
                 .map_err(system("can't open a packet socket"))?,
-            monitor: sockets::netlink_monitor(&groups, MONITOR_RECEIVE_BUFFER)
-                .map_err(system("can't watch interfaces by netlink"))?,
-            command: sockets::netlink_command(COMMAND_RECEIVE_BUFFER)
-                .map_err(system("can't open a netlink socket"))?,
+            monitor: {
+                let size = buffer(wanted.netlink_monitor, MONITOR_RECEIVE_BUFFER);
+                sockets::netlink_monitor(&groups, size)
+                    .map_err(system("can't watch interfaces by netlink"))?
+            },
+            command: {
+                let size = buffer(wanted.netlink_commands, COMMAND_RECEIVE_BUFFER);
+                sockets::netlink_command(size).map_err(system("can't open a netlink socket"))?
+            },
             memberships: Memberships::default(),
             firewall: None,
         })
     }
 
     /// The sockets of IPv6; none where the kernel has no IPv6 at all (`ipv6.disable=1`).
-    fn open_ipv6() -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failed> {
-        let receiver = match sockets::raw_ipv6_receiver(PROTOCOL_VRRP, VRRP_RECEIVE_BUFFER) {
+    fn open_ipv6(buffer: usize) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failed> {
+        let receiver = match sockets::raw_ipv6_receiver(PROTOCOL_VRRP, buffer) {
             Err(cause) if cause.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
                 info!("this kernel has no IPv6: virtual routers of IPv6 can't run");
                 return Ok((None, None));
@@ -394,37 +410,9 @@ impl Sockets {
     }
 }
 
-/// Where the control socket is.
-fn control_path(arguments: &Arguments) -> &Path {
-    arguments.control.as_deref().unwrap_or(Path::new(CONTROL_SOCKET))
-}
-
-/// The pid files, removed at the end.
-struct PidFiles(Vec<PathBuf>);
-
-impl PidFiles {
-    fn write(arguments: &Arguments) -> Result<Self, Failed> {
-        let main = arguments.pid.clone().unwrap_or_else(|| PID_FILE.into());
-        let mut written = PidFiles(Vec::new());
-        for path in [Some(main), arguments.vrrp_pid.clone()].into_iter().flatten() {
-            if let Some(directory) = path.parent() {
-                // If this fails, writing says so.
-                let _ = fs::create_dir_all(directory);
-            }
-            fs::write(&path, format!("{}\n", std::process::id()))
-                .map_err(system(&format!("can't write the pid file {}", path.display())))?;
-            written.0.push(path);
-        }
-        Ok(written)
-    }
-}
-
-impl Drop for PidFiles {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = fs::remove_file(path);
-        }
-    }
+/// The size of a receive buffer, in bytes.
+fn buffer(wanted: Option<u32>, least: usize) -> usize {
+    wanted.and_then(|bytes| usize::try_from(bytes).ok()).map_or(least, |bytes| bytes.max(least))
 }
 
 /// `-t`: tells what is wrong, where it was asked to, and exits with the contract's code.
@@ -466,11 +454,12 @@ fn say(text: &str) {
 fn open_journal(
     program: &str,
     arguments: &Arguments,
+    places: &Places,
     facility: Facility,
 ) -> Result<Journal, Failed> {
     let file = match (&arguments.log_file_to, arguments.log_file) {
         (Some(file), _) => Some(file.as_path()),
-        (None, true) => Some(Path::new(LOG_FILE)),
+        (None, true) => Some(places.log.as_path()),
         (None, false) => None,
     };
     if arguments.log_console {
@@ -484,7 +473,7 @@ fn open_journal(
         return Ok(Journal::nowhere());
     }
     let ident = if is_keepalived(program) { "Keepalived_vrrp" } else { "viprd" };
-    Ok(Journal::syslog(ident, facility))
+    Ok(Journal::syslog(&format!("{ident}{}", places.suffix), facility))
 }
 
 fn backend(arguments: &Arguments) -> Result<Backend, Failed> {

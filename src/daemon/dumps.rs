@@ -220,11 +220,11 @@ impl Order {
             .stack_size(STACK)
             .spawn(move || {
                 // If the system refuses, the loop might have to wait for a slice of this thread's.
-                let _ = process::set_idle(true);
+                let _ = process::Thread::this().set_idle(true);
                 let written = self.carry_out();
                 // What the loop has copied lies in its part of the heap, which this locks: the loop
                 // must not wait for an idle thread.
-                let _ = process::set_idle(false);
+                let _ = process::Thread::this().set_idle(false);
                 drop(self);
                 // Nobody listens any more if the daemon stops.
                 let _ = sender.send(written);

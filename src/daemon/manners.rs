@@ -24,6 +24,9 @@ const RUNAWAY: Duration = Duration::from_secs(10);
 /// Scheduling as the configuration wants it, at the start: to be called by the thread that will run
 /// the loop, when everything that it needs has been allocated.
 pub(super) fn apply(wanted: &Process) {
+    if let Some(name) = &wanted.name {
+        process::set_name(name);
+    }
     if !wanted.cpus.is_empty() {
         let cpus: Vec<usize> = wanted.cpus.iter().map(|&cpu| cpu.into()).collect();
         let list = cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(" ");

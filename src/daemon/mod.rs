@@ -23,6 +23,7 @@ mod journal;
 mod mail;
 mod manners;
 mod pacing;
+mod places;
 mod processes;
 mod programs;
 mod pulse;

@@ -51,6 +51,21 @@ impl Sysctls {
         Ok(())
     }
 
+    /// Stops IGMP reports of groups of the local link (224.0.0.0/24) until the end: all of this
+    /// network namespace's.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    pub(super) fn quiet_igmp(&mut self) -> io::Result<()> {
+        let path = PathBuf::from("/proc/sys/net/ipv4/igmp_link_local_mcast_reports");
+        let before = fs::read_to_string(&path)?;
+        if before.trim() != "0" {
+            fs::write(&path, "0")?;
+            self.changed.push((path, before.trim().to_owned()));
+        }
+        Ok(())
+    }
+
     /// Puts back what was there before, unless somebody has removed it.
     pub(super) fn restore(&mut self) {
         for (path, before) in self.changed.drain(..).rev() {

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use log::{debug, error, info};
 
-use super::boot::VRRP_RECEIVE_BUFFER;
 use super::frames::{Announced, Round};
 use super::run::Daemon;
 use super::scripts::News;
@@ -166,7 +165,7 @@ impl Daemon {
         if self.sockets.signed.is_some() {
             return;
         }
-        let opened = sockets::raw_ipv4_receiver(PROTOCOL_AH, VRRP_RECEIVE_BUFFER);
+        let opened = sockets::raw_ipv4_receiver(PROTOCOL_AH, self.sockets.vrrp_buffer);
         let opened = opened.and_then(|socket| {
             self.io.receive(tokens::SIGNED_IPV4, socket.as_fd(), Pool::Packets)?;
             Ok(socket)

@@ -215,6 +215,17 @@ pub fn set_nice(nice: i32) -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
 }
 
+/// Sets the name that this thread shows, which is the process's if it is the first one: 15 bytes of
+/// `name`, up to a zero (`PR_SET_NAME` in `prctl(2)`).
+pub fn set_name(name: &str) {
+    let mut bytes = [0_u8; 16];
+    for (byte, from) in bytes.iter_mut().zip(name.bytes().take(15)) {
+        *byte = from;
+    }
+    // SAFETY: the bytes live through the call and end with a zero.
+    unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
+}
+
 /// Sets which permission bits files that the process makes do not have (`umask(2)`).
 pub fn set_umask(bits: u32) {
     // SAFETY: a number only; it can't fail.

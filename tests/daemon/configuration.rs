@@ -283,10 +283,10 @@ fn what_has_no_effect_is_told_in_detail_only() {
         return;
     }
     let site = Site::new(&["r"]);
-    let text = "global_defs {\n  vrrp_rx_bufs_policy MTU\n}\nvirtual_server 10.0.0.1 80 {\n}\n\
+    let text = "global_defs {\n  vrrp_rx_bufs_multiplier 4\n}\nvirtual_server 10.0.0.1 80 {\n}\n\
                 wrong x\n";
     let detailed = Viprd::start(&site, "r", text);
-    for word in ["virtual_server", "vrrp_rx_bufs_policy", "wrong"] {
+    for word in ["virtual_server", "vrrp_rx_bufs_multiplier", "wrong"] {
         detailed.logs(word);
     }
     detailed.stop();
@@ -301,7 +301,7 @@ fn what_has_no_effect_is_told_in_detail_only() {
     });
     plain.stop();
     let said = said();
-    for (word, times) in [("virtual_server", 2), ("vrrp_rx_bufs_policy", 0), ("`wrong`", 2)] {
+    for (word, times) in [("virtual_server", 2), ("vrrp_rx_bufs_multiplier", 0), ("`wrong`", 2)] {
         let lines = said.lines().filter(|line| line.contains(word)).count();
         assert_eq!(lines, times, "{word}: {said}");
     }

@@ -43,6 +43,104 @@ fn epoll_from_start_to_stop() {
     });
 }
 
+/// `net_namespace`: all of the daemon is there, unless the command line names another; one that
+/// does not exist is no place to start in.
+#[test]
+fn the_configuration_names_the_network_namespace() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let words = |namespace: &str| format!("net_namespace {namespace}\n{}", router(QUICK));
+    let viprd = Viprd::start_outside(&site, &words(&site.namespace("r")), &[]);
+    viprd.becomes("MASTER");
+    eventually("the address", || site.address("r", "eth0", "10.9.0.50"));
+    viprd.reload(&words("elsewhere"));
+    viprd.logs("net_namespace");
+    assert_eq!(viprd.state(), "MASTER");
+    viprd.stop();
+    let namespace = site.namespace("n");
+    let viprd = Viprd::start_outside(&site, &words("elsewhere"), &["-s", &namespace]);
+    eventually("the address", || site.address("n", "eth0", "10.9.0.50"));
+    viprd.stop();
+    let output = command(&files(&site), &words("elsewhere")).arg("-nl").output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(71), "{said}");
+    assert!(said.contains("can't enter network namespace elsewhere"), "{said}");
+}
+
+/// Where nothing else is said, the files of a daemon with a name have that name.
+#[test]
+fn an_instance_has_files_of_its_own() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let files = files(&site);
+    let name = format!("test{}", std::process::id());
+    let file = files.join("viprd.conf");
+    fs::write(&file, format!("instance {name}\n{}", router(QUICK))).expect("a configuration");
+    let mut child = site.inside("r", || {
+        Command::new(VIPRD).arg("-nG").arg("-f").arg(&file).spawn().expect("viprd runs")
+    });
+    let own = |end: &str| format!("/run/viprd/viprd_{name}.{end}");
+    let written = eventually("the pid file", || {
+        fs::read_to_string(own("pid")).ok().filter(|pid| pid.ends_with('\n'))
+    });
+    let socket = fs::exists(own("sock"));
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+    let status = child.wait().expect("viprd ends");
+    assert_eq!(written.trim(), child.id().to_string());
+    assert!(socket.is_ok_and(|exists| exists));
+    assert!(status.success());
+    assert!(!fs::exists(own("pid")).unwrap_or(true), "removed at the end");
+}
+
+/// Receive buffers are as large as configured, and never smaller than the defaults. (The kernel
+/// counts twice what it is asked for.)
+#[test]
+fn receive_buffers_are_as_large_as_configured() {
+    if !able(&["ss"]) {
+        return;
+    }
+    let site = Site::pair();
+    let words = "global_defs {\n vrrp_netlink_cmd_rcv_bufs 9000000\n \
+                 vrrp_netlink_monitor_rcv_bufs 1000\n}\n";
+    let viprd = Viprd::start(&site, "r", &format!("{words}{}", router(QUICK)));
+    viprd.becomes("MASTER");
+    let netlink = site.inside("r", || {
+        Command::new("ss").args(["-aHmO", "-f", "netlink"]).output().expect("ss runs")
+    });
+    let netlink = String::from_utf8_lossy(&netlink.stdout);
+    assert!(netlink.contains("rb18000000,"), "as configured: {netlink}");
+    assert!(netlink.contains("rb33554432,"), "no less than the default: {netlink}");
+    viprd.stop();
+}
+
+/// `process_name`, `umask` and `disable_local_igmp`; what isn't the daemon's own is put back.
+#[test]
+fn the_process_is_as_configured() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let reports = || {
+        let path = "/proc/sys/net/ipv4/igmp_link_local_mcast_reports";
+        site.inside("r", || fs::read_to_string(path)).expect("a setting of the kernel's")
+    };
+    assert_eq!(reports().trim(), "1");
+    let words = "global_defs {\n process_name a_name_that_is_long\n umask 0137\n \
+                 disable_local_igmp\n}\n";
+    let viprd = Viprd::start(&site, "r", &format!("{words}{}", router(QUICK)));
+    viprd.becomes("MASTER");
+    let status = fs::read_to_string(format!("/proc/{}/status", viprd.pid())).expect("its status");
+    assert!(status.contains("Name:\ta_name_that_is_\n"), "{status}");
+    assert!(status.contains("Umask:\t0137\n"), "{status}");
+    assert_eq!(reports().trim(), "0");
+    viprd.stop();
+    assert_eq!(reports().trim(), "1", "put back");
+}
+
 fn from_start_to_stop(arguments: &[&str], words: &str, check: impl Fn(&shark::Read)) {
     if !able(&["tshark"]) {
         return;

@@ -82,7 +82,7 @@ keywords! {
         "Accepts interfaces that don't exist yet.";
     DEFAULT_INTERFACE "default_interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "eth0", Works,
         "The interface of addresses and virtual routers that name none.";
-    DISABLE_LOCAL_IGMP "disable_local_igmp": FLAG, "", NotYet,
+    DISABLE_LOCAL_IGMP "disable_local_igmp": FLAG, "", Works,
         "Stops the kernel from sending IGMP reports for groups of the local link.";
     VMAC_PREFIX "vmac_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "vrrp", Works,
         "What the names of interfaces made for use_vmac begin with.";
@@ -183,22 +183,24 @@ keywords! {
     BFD_CPU_AFFINITY "bfd_cpu_affinity": Shape::Anything, "", Moot(ONE_PROCESS), "The BFD process's CPUs.";
     BFD_RLIMIT_RTTIME "bfd_rlimit_rttime" or "bfd_rlimit_rtime": Shape::Anything, "", Moot(ONE_PROCESS), "The BFD process's real-time limit.";
     PROCESS_NAMES "process_names": FLAG, "", Moot(ONE_PROCESS), "Names the processes after their work.";
-    PROCESS_NAME "process_name": NAME, "", NotYet, "The name that the process shows.";
+    PROCESS_NAME "process_name": NAME, "", Works, "The name that the process shows.";
     VRRP_PROCESS_NAME "vrrp_process_name": NAME, "", Moot(ONE_PROCESS), "The name that the VRRP process shows.";
     CHECKER_PROCESS_NAME "checker_process_name" or "lvs_process_name": Shape::Anything, "", OutOfScope, "The name that the checker shows.";
     BFD_PROCESS_NAME "bfd_process_name": Shape::Anything, "", Moot(ONE_PROCESS), "The name that the BFD process shows.";
-    UMASK "umask": Shape::Args(&[arg(Kind::Umask, "NUMBER|BITS")]), "0177", NotYet,
+    UMASK "umask": Shape::Args(&[arg(Kind::Umask, "NUMBER|BITS")]), "that of the caller", Works,
         "Which permissions files that the daemon makes don't get.";
     RANDOM_SEED "random_seed": Shape::Args(&[arg(Kind::Int(0, 4_294_967_295, ""), "NUMBER")]), "", Moot("`${_RANDOM}` doesn't depend on the clock"),
         "What random numbers begin with.";
     // Sockets.
-    VRRP_NETLINK_CMD_RCV_BUFS "vrrp_netlink_cmd_rcv_bufs": BYTES, "", NotYet,
-        "The receive buffer of the netlink socket that carries requests.";
-    VRRP_NETLINK_CMD_RCV_BUFS_FORCE "vrrp_netlink_cmd_rcv_bufs_force": SWITCH, "off", NotYet,
+    VRRP_NETLINK_CMD_RCV_BUFS "vrrp_netlink_cmd_rcv_bufs": BYTES, "4194304", Works,
+        "The least receive buffer of the netlink socket that carries requests.";
+    VRRP_NETLINK_CMD_RCV_BUFS_FORCE "vrrp_netlink_cmd_rcv_bufs_force": SWITCH, "off",
+        Moot("that is done wherever it is allowed"),
         "Lets it exceed the host's limit.";
-    VRRP_NETLINK_MONITOR_RCV_BUFS "vrrp_netlink_monitor_rcv_bufs": BYTES, "", NotYet,
-        "The receive buffer of the netlink socket that hears of changes.";
-    VRRP_NETLINK_MONITOR_RCV_BUFS_FORCE "vrrp_netlink_monitor_rcv_bufs_force": SWITCH, "off", NotYet,
+    VRRP_NETLINK_MONITOR_RCV_BUFS "vrrp_netlink_monitor_rcv_bufs": BYTES, "16777216", Works,
+        "The least receive buffer of the netlink socket that hears of changes.";
+    VRRP_NETLINK_MONITOR_RCV_BUFS_FORCE "vrrp_netlink_monitor_rcv_bufs_force": SWITCH, "off",
+        Moot("that is done wherever it is allowed"),
         "Lets it exceed the host's limit.";
     LVS_NETLINK_CMD_RCV_BUFS "lvs_netlink_cmd_rcv_bufs": Shape::Anything, "", OutOfScope, "The checker's netlink buffer for requests.";
     LVS_NETLINK_CMD_RCV_BUFS_FORCE "lvs_netlink_cmd_rcv_bufs_force": Shape::Anything, "", OutOfScope, "Lets it exceed the host's limit.";
@@ -209,9 +211,10 @@ keywords! {
     PROCESS_MONITOR_RCV_BUFS_FORCE "process_monitor_rcv_bufs_force": SWITCH, "off",
         Moot("that is done wherever it is allowed"),
         "Lets it exceed the host's limit.";
-    VRRP_RX_BUFS_POLICY "vrrp_rx_bufs_policy": Shape::Args(&[arg(Kind::RxPolicy, "MTU|ADVERT|BYTES")]), "", NotYet,
-        "How large the receive buffers for adverts are: by the MTU, by the adverts, or so many bytes.";
-    VRRP_RX_BUFS_MULTIPLIER "vrrp_rx_bufs_multiplier": COUNT, "3", NotYet,
+    VRRP_RX_BUFS_POLICY "vrrp_rx_bufs_policy": Shape::Args(&[arg(Kind::RxPolicy, "MTU|ADVERT|BYTES")]), "16777216", Works,
+        "How large the receive buffers for adverts are at least: by the MTU, by the adverts, or so many bytes.";
+    VRRP_RX_BUFS_MULTIPLIER "vrrp_rx_bufs_multiplier": COUNT, "3",
+        Moot("the buffers hold many thousand packets"),
         "How many packets of that size they hold.";
     // Start, reload and files.
     VRRP_STARTUP_DELAY "vrrp_startup_delay": Shape::Args(&[arg(Kind::Seconds(0, 4_294_000_000), "SECONDS")]), "0", Works,

@@ -166,8 +166,8 @@ keywords! {
     // The rest.
     DEBUG "debug": Shape::Args(&[arg(Kind::Int(0, 4, ""), "LEVEL")]), "0", Moot("it never had one"),
         "A debug level.";
-    KERNEL_RX_BUF_SIZE "kernel_rx_buf_size": Shape::Args(&[arg(Kind::Int(1, 4_294_967_295, "bytes"), "BYTES")]), "as vrrp_rx_bufs_policy", NotYet,
-        "The size of the receive buffer for its adverts.";
+    KERNEL_RX_BUF_SIZE "kernel_rx_buf_size": Shape::Args(&[arg(Kind::Int(1, 4_294_967_295, "bytes"), "BYTES")]), "as vrrp_rx_bufs_policy", Works,
+        "The least size of the receive buffer for its adverts.";
     LINKBEAT_USE_POLLING "linkbeat_use_polling": FLAG, "", Moot("the kernel reports every change of a link"),
         "The link of its interface is polled.";
     LVS_SYNC_DAEMON_INTERFACE "lvs_sync_daemon_interface": Shape::Anything, "", OutOfScope,

@@ -40,16 +40,16 @@ keywords! {
     LINKBEAT_USE_POLLING "linkbeat_use_polling": Shape::Flag, "",
         Moot("the kernel reports every change of a link"),
         "All links are polled.";
-    NET_NAMESPACE "net_namespace": Shape::Args(&[arg(Kind::Word, "NAME")]), "that of the caller", NotYet,
+    NET_NAMESPACE "net_namespace": Shape::Args(&[arg(Kind::Word, "NAME")]), "that of the caller", Works,
         "The network namespace that the daemon runs in.";
     NET_NAMESPACE_IPVS "net_namespace_ipvs": Shape::Args(&[arg(Kind::Word, "NAME")]), "", OutOfScope,
         "The network namespace of IPVS.";
     NAMESPACE_WITH_IPSETS "namespace_with_ipsets": Shape::Flag, "",
         Moot("every kernel that runs this daemon has ipsets in namespaces"),
         "Uses ipsets in a namespace even with old kernels.";
-    INSTANCE "instance": Shape::Args(&[arg(Kind::Word, "NAME")]), "", NotYet,
+    INSTANCE "instance": Shape::Args(&[arg(Kind::Word, "NAME")]), "", Works,
         "The name of this daemon among several on a host: in the names of its files and in its log.";
-    USE_PID_DIR "use_pid_dir": Shape::Flag, "", NotYet,
+    USE_PID_DIR "use_pid_dir": Shape::Flag, "", Works,
         "Puts the pid files into a directory of their own.";
     CHILD_WAIT_TIME "child_wait_time": Shape::Args(&[arg(Kind::Int(0, 2_147_483_647, "seconds"), "SECONDS")]), "5",
         Moot("there is one process"),

@@ -192,7 +192,7 @@ impl Preprocessor<'_> {
                 })?;
                 Some(if directory.is_empty() { ".".to_owned() } else { directory })
             }
-            "_INSTANCE" => Some(self.options.config_id.clone()),
+            "_INSTANCE" => Some(self.instance.clone()),
             "_HASH" => Some("#".to_owned()),
             "_BANG" => Some("!".to_owned()),
             "_ENV" => {

@@ -41,6 +41,8 @@ pub(crate) struct Preprocessor<'a> {
     references: u32,
     random: u64,
     context: Option<Rc<Context>>,
+    /// What `${_INSTANCE}` is.
+    instance: String,
     /// Names of the files that were opened, in order.
     pub(crate) opened: Vec<Box<str>>,
 }
@@ -101,8 +103,14 @@ impl<'a> Preprocessor<'a> {
             references: 0,
             random: options.random_seed,
             context: None,
+            instance: options.config_id.clone(),
             opened: Vec::new(),
         }
+    }
+
+    /// From here on `${_INSTANCE}` is `name`, as `instance` says.
+    pub(crate) fn name_instance(&mut self, name: &str) {
+        name.clone_into(&mut self.instance);
     }
 
     /// Begins with a file. Says so in the findings if it can't be read.
