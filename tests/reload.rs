@@ -280,7 +280,7 @@ fn a_wrong_file_changes_nothing_and_says_why() {
     let (said, complaint) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{said}{complaint}");
-    assert!(said.contains("256") && said.contains("viprd.conf:"), "{said}");
+    assert!(said.contains("`256`") && said.contains("viprd.conf:"), "{said}");
     assert!(complaint.contains("nothing has changed"), "{complaint}");
     viprd.logs("Reload refused, nothing has changed");
 
@@ -293,7 +293,7 @@ fn a_wrong_file_changes_nothing_and_says_why() {
     let (outcome, code) = reload(&viprd);
     assert_eq!(code, Some(1), "{outcome}");
     let findings = outcome["findings"].as_array().expect("a list");
-    for word in ["300", "`x`"] {
+    for word in ["`300`", "`x`"] {
         let told = |it: &&Value| it.as_str().is_some_and(|it| it.contains(word));
         assert_eq!(findings.iter().filter(told).count(), 1, "{word}: {outcome}");
     }
