@@ -47,8 +47,10 @@ pub struct Route {
     pub from: Option<Network>,
     /// The source of packets that the host itself sends this way.
     pub source: Option<IpAddr>,
-    /// The table that it is in.
+    /// The table that it is in, unless `vrf` says which.
     pub table: u32,
+    /// The VRF whose table it is in.
+    pub vrf: Option<LinkId>,
     /// Who says to have made it: `RTPROT_…`.
     pub protocol: u8,
     /// How far it reaches: `RT_SCOPE_…`.
@@ -193,7 +195,7 @@ impl WayKind {
     /// The interfaces that it names.
     pub fn links(&self) -> impl Iterator<Item = LinkId> {
         let (hops, ends) = match self {
-            WayKind::Route(route) => (&*route.hops, [None, None]),
+            WayKind::Route(route) => (&*route.hops, [route.vrf, None]),
             WayKind::Rule(rule) => (&[] as &[NextHop], [rule.iif, rule.oif]),
         };
         hops.iter().filter_map(|hop| hop.link).chain(ends.into_iter().flatten())
@@ -202,7 +204,7 @@ impl WayKind {
     /// The same, to be renumbered.
     pub fn links_mut(&mut self) -> impl Iterator<Item = &mut LinkId> {
         let (hops, ends): (&mut [NextHop], _) = match self {
-            WayKind::Route(route) => (&mut route.hops, [None, None]),
+            WayKind::Route(route) => (&mut route.hops, [route.vrf.as_mut(), None]),
             WayKind::Rule(rule) => (&mut [], [rule.iif.as_mut(), rule.oif.as_mut()]),
         };
         hops.iter_mut().filter_map(|hop| hop.link.as_mut()).chain(ends.into_iter().flatten())
@@ -301,8 +303,10 @@ impl Described<'_> {
                 write!(f, " dev {}", self.names.name(link))?;
             }
         }
-        if route.table != 254 {
-            write!(f, " table {}", route.table)?;
+        match route.vrf {
+            Some(vrf) => write!(f, " vrf {}", self.names.name(vrf))?,
+            None if route.table == 254 => {}
+            None => write!(f, " table {}", route.table)?,
         }
         if let Some(source) = route.source {
             write!(f, " src {source}")?;

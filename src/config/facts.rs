@@ -71,6 +71,14 @@ impl<'m> Facts<'m> {
         }
     }
 
+    /// The source address that is given for its adverts, if it is of its family. Of the two keywords
+    /// the one given last holds.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        let keys = [instance::UNICAST_SRC_IP, instance::MCAST_SRC_IP];
+        let given = self.section.settings.iter().rev().find(|setting| keys.contains(&setting.key));
+        self.section.ip(given?.key).filter(|ip| ip.is_ipv6() == self.is_v6)
+    }
+
     /// How it is called.
     pub(crate) fn name(&self) -> &'m str {
         self.section.title()

@@ -347,10 +347,6 @@ fn accepts(router: &Facts<'_>) -> bool {
 /// How its adverts travel.
 fn transport(router: &Facts<'_>) -> Transport {
     let section = router.section;
-    // Of the two the one given last holds.
-    let sources = [instance::UNICAST_SRC_IP, instance::MCAST_SRC_IP];
-    let given = section.settings.iter().rev().find(|setting| sources.contains(&setting.key));
-    let source = given.and_then(|setting| section.ip(setting.key));
     let fault_without = !router.strict && section.is_set(instance::UNICAST_FAULT_NO_PEER);
     let of_family = |ip: &IpAddr| ip.is_ipv6() == router.is_v6;
     let family = if router.is_v6 { Family::Ipv6 } else { Family::Ipv4 };
@@ -364,7 +360,7 @@ fn transport(router: &Facts<'_>) -> Transport {
     Transport {
         family,
         group: given.filter(|group| *group != standard_group(family)),
-        source: source.filter(of_family),
+        source: router.source(),
         unicast: (router.unicast || fault_without).then(|| unicast(router)),
     }
 }

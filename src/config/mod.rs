@@ -44,7 +44,9 @@ pub use settings::{
 };
 pub use source::{Files, MemoryFiles, OsFiles};
 
-pub use track::{ArgumentFit, Script, TrackFile, TrackNames, TrackProcess, Tracker, TrackerKind};
+pub use track::{
+    ArgumentFit, Script, TrackFile, TrackNames, TrackProcess, Tracker, TrackerKind, sources,
+};
 
 use crate::base::{LinkId, LinkNames, Span, TrackId, VirtualAddress, Way};
 use crate::vrrp::RouterParams;

@@ -90,6 +90,8 @@ pub(super) fn notifications(
             backup: command(section, sync::NOTIFY_BACKUP),
             fault: command(section, sync::NOTIFY_FAULT),
             stop: command(section, sync::NOTIFY_STOP),
+            deleted: command(section, sync::NOTIFY_DELETED),
+            tells_deleted: section.get(sync::NOTIFY_DELETED).is_some(),
             any: command(section, sync::NOTIFY),
             mail: section.bool(sync::SMTP_ALERT).unwrap_or(mail_all),
             ..Notify::default()

@@ -135,7 +135,8 @@ pub fn adopt_links(configuration: &mut Configuration, names: &mut LinkNames) {
                 Tracked::Script(_)
                 | Tracked::File(_)
                 | Tracked::Process(_)
-                | Tracked::Statics(_) => {}
+                | Tracked::Statics(_)
+                | Tracked::Source(_) => {}
             }
         }
         router.addresses.iter_mut().for_each(|address| adopt(&mut address.link));
@@ -174,7 +175,8 @@ pub fn adopt_trackers(configuration: &mut Configuration, names: &mut TrackNames)
             Tracked::Script(id)
             | Tracked::File(id)
             | Tracked::Process(id)
-            | Tracked::Statics(id) => adopt(id),
+            | Tracked::Statics(id)
+            | Tracked::Source(id) => adopt(id),
             Tracked::Set(_, members) => {
                 let mut changed = members.to_vec();
                 for member in &mut changed {

@@ -2,6 +2,7 @@
 //! them, in virtual routers and in their sync groups.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::command::Command;
@@ -38,6 +39,16 @@ pub enum TrackerKind {
     Process(TrackProcess),
     /// Static addresses, routes and rules (`track_group`).
     Statics,
+    /// An address that adverts are sent from (`track_src_ip`).
+    Source(IpAddr),
+}
+
+/// The addresses among `trackers`, each with the number of its [`Tracked::Source`].
+pub fn sources(trackers: &[Tracker]) -> impl Iterator<Item = (TrackId, IpAddr)> {
+    trackers.iter().filter_map(|tracker| match tracker.what {
+        TrackerKind::Source(ip) => Some((tracker.id, ip)),
+        _ => None,
+    })
 }
 
 /// A script that is run periodically.
@@ -115,6 +126,7 @@ enum Named {
     File,
     Process,
     Statics,
+    Source,
 }
 
 impl TrackNames {
@@ -132,6 +144,7 @@ impl TrackerKind {
             TrackerKind::File(_) => Named::File,
             TrackerKind::Process(_) => Named::Process,
             TrackerKind::Statics => Named::Statics,
+            TrackerKind::Source(_) => Named::Source,
         }
     }
 }
@@ -147,6 +160,7 @@ pub(super) struct Trackers<'m> {
     /// The track groups of each virtual router that is in one which anything static names.
     statics: HashMap<&'m str, Vec<&'m str>>,
     ids: HashMap<(Named, &'m str), TrackId>,
+    sources: HashMap<IpAddr, TrackId>,
     found: Vec<Tracker>,
 }
 
@@ -187,6 +201,7 @@ impl<'m> Trackers<'m> {
             sets: by_name(root::VIPRD_TRACK_SET),
             groups,
             ids: HashMap::new(),
+            sources: HashMap::new(),
             found: Vec::new(),
         }
     }
@@ -240,6 +255,11 @@ impl<'m> Trackers<'m> {
                 let influence = Influence::default();
                 collected.tracks.push(Track { name: Arc::from(name), what, influence });
             }
+        }
+        if let Some(ip) = router.source().filter(|_| section.is_set(instance::TRACK_SRC_IP)) {
+            let what = Tracked::Source(self.source(ip));
+            let (name, influence) = (ip.to_string().into(), Influence::default());
+            collected.tracks.push(Track { name, what, influence });
         }
         let tracking = Tracking {
             ignore_own_link: section.is_set(instance::DONT_TRACK_PRIMARY),
@@ -405,6 +425,17 @@ impl<'m> Trackers<'m> {
             terminate_delay: delay(process::TERMINATE_DELAY),
         });
         Some(self.intern(name, what))
+    }
+
+    /// The number of an address that adverts are sent from.
+    fn source(&mut self, ip: IpAddr) -> TrackId {
+        let next = TrackId(self.found.len() as u32);
+        let id = *self.sources.entry(ip).or_insert(next);
+        if id == next {
+            let name = ip.to_string().into();
+            self.found.push(Tracker { id, name, what: TrackerKind::Source(ip) });
+        }
+        id
     }
 
     fn intern(&mut self, name: &'m str, what: TrackerKind) -> TrackId {

@@ -73,6 +73,7 @@ impl Reading<'_> {
             from: None,
             source: None,
             table: RT_TABLE_MAIN,
+            vrf: None,
             protocol: RTPROT_KEEPALIVED,
             scope: 0,
             tos: 0,
@@ -164,7 +165,8 @@ impl Reading<'_> {
             routes::ADD => route.position = Position::Alone,
             routes::PREPEND => route.position = Position::First,
             routes::APPEND => route.position = Position::Last,
-            routes::AS | routes::ENCAP_FLAGS | routes::VRF => {
+            routes::VRF => route.vrf = setting.text().map(|name| (self.link)(name)),
+            routes::AS | routes::ENCAP_FLAGS => {
                 return Err(unsupported(setting, setting.key.keyword().name, "route"));
             }
             key => {

@@ -16,6 +16,9 @@ pub fn fault_words(fault: Fault, names: &LinkNames, tracking: &Tracking) -> Stri
                     (Tracked::Statics(_), _) => {
                         format!("something static of track_group {name} can't be had")
                     }
+                    (Tracked::Source(_), _) => {
+                        format!("the host doesn't have its source address {name}")
+                    }
                     (Tracked::File(_), _) => format!("the number in tracked file {name}"),
                     (Tracked::Script(_), false) => format!("script {name} fails"),
                     (Tracked::Script(_), true) => format!("script {name} succeeds"),
@@ -66,6 +69,7 @@ pub(super) fn tracked_words(what: &Tracked) -> &'static str {
         Tracked::File(_) => "file",
         Tracked::Process(_) => "process",
         Tracked::Statics(_) => "track_group",
+        Tracked::Source(_) => "source address",
         Tracked::Set(..) => "set",
     }
 }

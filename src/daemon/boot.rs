@@ -289,6 +289,7 @@ fn start(
     host.set_macvlan_group(vmacs::link_group(&places.control));
     host.configure(routers.iter().flat_map(|router| &router.addresses));
     host.configure_statics(&statics.addresses);
+    host.watch_sources(config::sources(&trackers));
     // Seconds since 1970: above what an earlier run can have reached with one advert a second.
     let sequence = u32::try_from(clock::wall_nanos() / 1_000_000_000).unwrap_or(0);
     let mut frames = Frames::new(&sockets, &routers, names.len(), sequence);

@@ -10,6 +10,7 @@ use super::ways::STATIC;
 use super::words;
 use crate::base::{Instant, LinkChange, LinkFacts, LinkId, LinkLocal, RouterId, Span};
 use crate::kernel::{Fact, Wish};
+use crate::vrrp::Standing;
 
 /// When to ask again after a dump was refused.
 const SYNC_RETRY: Span = Span::from_secs(1);
@@ -28,6 +29,10 @@ impl Daemon {
                 self.set_up_ways();
                 debug!("all links and addresses are known");
                 self.prepare_start(now);
+            }
+            Fact::Source { source, present } => {
+                let standing = if present { Standing::Good } else { Standing::Bad };
+                self.engine.on_track(now, source, standing);
             }
             Fact::MacvlanRefused { link, error } => self.on_macvlan_refused(link, error),
             Fact::MacvlansRemoved { removed } => {

@@ -104,7 +104,10 @@ impl Programs {
         let mut workshop = Workshop::new(&configuration.global);
         let checks = configuration.trackers.iter().map(|tracker| match &tracker.what {
             TrackerKind::Script(script) => Some(workshop.check(&tracker.name, &script.command)),
-            TrackerKind::File(_) | TrackerKind::Process(_) | TrackerKind::Statics => None,
+            TrackerKind::File(_)
+            | TrackerKind::Process(_)
+            | TrackerKind::Statics
+            | TrackerKind::Source(_) => None,
         });
         let checks = checks.collect();
         let notifications = &configuration.notifications;

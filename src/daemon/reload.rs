@@ -22,10 +22,11 @@ use log::{debug, error, info, warn};
 use super::delays::Delay;
 use super::programs::Programs;
 use super::run::Daemon;
+use super::scripts::News;
 use super::{tokens, vmacs};
 use crate::base::{Instant, Span};
 use crate::config::plan::{self, Counts, Plan, Step};
-use crate::config::{self, Configuration, Diagnostic, Global, Severity, Verdict};
+use crate::config::{self, Configuration, Diagnostic, Global, Severity, Tracker, Verdict};
 use crate::control::ReloadRecord;
 use crate::io::process::Thread;
 use crate::io::{Io, clock, process};
@@ -364,6 +365,7 @@ impl Daemon {
                     self.host.configure(wanted);
                 }
                 self.configure_ways(&configuration.routers, &configuration.statics.ways);
+                self.watch_sources(now, &configuration.trackers);
                 // What leaves needs its interfaces until it has left.
                 self.want_macvlans(&configuration.routers);
                 self.promote_secondaries(&configuration.routers);
@@ -431,6 +433,15 @@ impl Daemon {
         }
     }
 
+    /// Looks out for the source addresses that are tracked from now on. How they are is known before
+    /// anyone depends on it.
+    fn watch_sources(&mut self, now: Instant, trackers: &[Tracker]) {
+        self.host.watch_sources(config::sources(trackers));
+        while let Some(fact) = self.host.next_fact() {
+            self.on_fact(now, fact);
+        }
+    }
+
     /// Whether a step changes which virtual addresses the host may have.
     fn moves_addresses(&self, step: Step, configuration: &Configuration) -> bool {
         let addresses = |index: usize| configuration.routers.get(index).map(|new| &new.addresses);
@@ -446,6 +457,11 @@ impl Daemon {
     fn end_reload(&mut self, now: Instant, configuration: Option<Configuration>) {
         self.reload.stage = Stage::Idle;
         self.carry_out(now);
+        for (id, name) in self.engine.empty_groups() {
+            if self.scripts.tells_group_deleted(name) {
+                self.scripts.tell_group(id.0, name, News::Deleted);
+            }
+        }
         self.scripts.forget_former();
         if configuration.is_some() {
             for view in self.engine.views() {

@@ -65,8 +65,9 @@ pub(super) struct Scripts {
     mailer: Option<Mailer>,
     routers: HashMap<Box<str>, Arc<Hooks>>,
     groups: HashMap<Box<str>, Arc<Hooks>>,
-    /// Those of routers that a reload is removing.
+    /// Those of routers that a reload is removing, and those of groups.
     former: HashMap<Box<str>, Arc<Hooks>>,
+    former_groups: HashMap<Box<str>, Arc<Hooks>>,
     pipes: Vec<Speaking>,
     /// When something is due.
     next: Instant,
@@ -158,6 +159,7 @@ impl Scripts {
             routers: HashMap::new(),
             groups: HashMap::new(),
             former: HashMap::new(),
+            former_groups: HashMap::new(),
             pipes: Vec::new(),
             next: Instant::ZERO,
             crowded_since: None,
@@ -221,15 +223,16 @@ impl Scripts {
             self.let_go(now, &old);
         }
         self.former = mem::replace(&mut self.routers, programs.routers);
-        self.groups = programs.groups;
+        self.former_groups = mem::replace(&mut self.groups, programs.groups);
         self.mailer = programs.mail;
         self.states_on_reload = programs.states_on_reload;
         self.next = Instant::ZERO;
     }
 
-    /// The reload is over: nobody speaks of removed routers any more.
+    /// The reload is over: nobody speaks of removed routers and groups any more.
     pub(super) fn forget_former(&mut self) {
         self.former = HashMap::new();
+        self.former_groups = HashMap::new();
     }
 
     /// A script is not tracked any more: what runs of it is ended.
@@ -282,7 +285,7 @@ impl Scripts {
 
     /// The same for a sync group.
     pub(super) fn tell_group(&mut self, number: u32, name: &str, news: News) {
-        let hooks = self.groups.get(name).cloned();
+        let hooks = self.groups.get(name).or_else(|| self.former_groups.get(name)).cloned();
         self.tell("GROUP", 1 << 32 | u64::from(number), name, news, 0, hooks.as_deref());
     }
 
@@ -297,6 +300,11 @@ impl Scripts {
     pub(super) fn tells_deleted(&self, name: &str) -> bool {
         let hooks = self.former.get(name).or_else(|| self.routers.get(name));
         hooks.is_some_and(|hooks| hooks.tells_deleted)
+    }
+
+    /// Whether the removal of a group that has no members any more is still to be told.
+    pub(super) fn tells_group_deleted(&self, name: &str) -> bool {
+        self.former_groups.get(name).is_some_and(|hooks| hooks.tells_deleted)
     }
 
     /// What is run when a router changes, to be shown.

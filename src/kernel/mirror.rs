@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use arrayvec::ArrayVec;
 
 use super::reader::{Address, Link};
+use super::sources::is_usable;
 use crate::base::{IfIndex, LinkFacts, LinkId, LinkLocal, Mac, Scope};
 
 /// `IFF_UP`: the administrator wants it up.
@@ -37,6 +38,8 @@ pub(super) struct Device {
     pub(super) group: u32,
     /// Its mode, if it is a macvlan.
     pub(super) macvlan: Option<u32>,
+    /// Its routing table, if it is a VRF.
+    pub(super) vrf: Option<u32>,
     reals: HashMap<RealKey, Real>,
     /// The real IPv4 addresses, the one to use as primary first.
     candidates: BTreeMap<Rank, Ipv4Addr>,
@@ -173,6 +176,12 @@ impl Device {
         self.reals.contains_key(key)
     }
 
+    /// The real addresses that can be sent from.
+    pub(super) fn usable(&self) -> impl Iterator<Item = RealKey> {
+        let usable = self.reals.iter().filter(|(_, real)| is_usable(real.flags));
+        usable.map(|(key, _)| *key)
+    }
+
     fn learn(&mut self, link: &Link<'_>) {
         self.flags = link.flags;
         self.hardware = link.hardware;
@@ -188,6 +197,7 @@ impl Device {
         self.lower = link.lower.or(self.lower);
         self.group = link.group.unwrap_or(self.group);
         self.macvlan = link.macvlan.or(self.macvlan);
+        self.vrf = link.vrf.or(self.vrf);
     }
 
     fn insert(&mut self, key: RealKey, real: Real) {
@@ -204,8 +214,7 @@ impl Device {
             }
             IpAddr::V6(ip) if ip.is_unicast_link_local() => {
                 if real.flags & libc::IFA_F_DADFAILED == 0 {
-                    let waits = real.flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC);
-                    let tentative = waits == libc::IFA_F_TENTATIVE;
+                    let tentative = !is_usable(real.flags);
                     self.link_locals.insert(real.rank, Local { ip, tentative });
                 }
             }
@@ -447,6 +456,7 @@ mod tests {
             lower: None,
             group: None,
             macvlan: None,
+            vrf: None,
         };
         mirror.link(&link, Source::Event);
         mirror

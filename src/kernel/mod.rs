@@ -18,6 +18,7 @@
 //! * `reconciler`: which virtual addresses are wanted, which are there, so what to ask for; and
 //!   `entry`: one of them.
 //! * `ways`: routes and policy rules, in the same way but without a mirror.
+//! * `sources`: addresses that adverts are sent from.
 //! * `macvlan`: interfaces that we make for virtual MACs.
 //! * `firewall`: addresses that take no traffic; beside all this, with a socket of its own.
 //! * `conversation`: what has been asked and not been answered.
@@ -43,6 +44,7 @@ mod reconciler;
 mod request;
 #[cfg(test)]
 mod simulation;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -51,7 +53,9 @@ mod ways;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use crate::base::{IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, VirtualAddress};
+use crate::base::{
+    IfIndex, LinkChange, LinkFacts, LinkId, LinkNames, Scope, TrackId, VirtualAddress,
+};
 use conversation::{Asked, Barrier, Batch, Conversation, Dump, Half, WINDOW};
 use entry::{Entry, Origin};
 pub use firewall::{Firewall, FirewallOptions};
@@ -61,6 +65,7 @@ use mirror::{Mirror, RealKey, Source};
 use reader::{Address, Content, Link, Message};
 use reconciler::{BATCH, EntryId, Facts, Reconciler};
 use request::Writer;
+use sources::Sources;
 pub use views::{HostCounters, LinkView};
 pub use ways::WayId;
 use ways::{Devices, News, Ways};
@@ -80,6 +85,7 @@ pub struct Host {
     reconciler: Reconciler,
     ways: Ways,
     macvlans: Macvlans,
+    sources: Sources,
     conversation: Conversation,
     facts: Facts,
     counters: HostCounters,
@@ -176,6 +182,14 @@ pub enum Fact {
         /// How many there were.
         removed: u32,
     },
+    /// An address that adverts are sent from has come or gone, or is first told of
+    /// ([`Host::watch_sources`]).
+    Source {
+        /// Which.
+        source: TrackId,
+        /// Whether some interface of the host has it, and it can be sent from.
+        present: bool,
+    },
     /// A macvlan can't be made or isn't what it should be, and the kernel refuses to change that
     /// (or it is somebody else's: `EEXIST`). It is tried again when the interface below changes.
     MacvlanRefused {
@@ -249,6 +263,7 @@ impl Host {
             reconciler: Reconciler::default(),
             ways: Ways::default(),
             macvlans: Macvlans::default(),
+            sources: Sources::default(),
             conversation: Conversation::new(),
             facts: Facts::new(),
             counters: HostCounters::default(),
@@ -566,6 +581,7 @@ impl Host {
             watched.device = None;
         }
         self.macvlan_gone(ifindex);
+        self.sources_gone(ifindex);
         if let Some(link) = device.link {
             self.ways.link_gone(link);
             self.touch_macvlans(link);
@@ -579,6 +595,7 @@ impl Host {
             return;
         };
         let (link, up) = (device.link, device.is_wanted_up());
+        self.on_source(address, present);
         let entries = self.virtual_entries(address, link);
         // The host's own one among the virtual ones is mirrored as well.
         let is_static = self.is_static(link, address.ip, address.prefix_len);
@@ -811,6 +828,7 @@ impl Host {
         let first = !std::mem::replace(&mut self.synchronised, true);
         self.review_macvlans();
         self.report_all();
+        self.find_sources();
         if first {
             self.facts.push_back(Fact::Synchronised);
             self.reconciler.begin(&mut self.facts);
@@ -901,6 +919,9 @@ impl Host {
         };
         device.link = Some(link);
         watched.device = Some(ifindex);
+        if let Some(table) = device.vrf {
+            self.ways.is_vrf(link, table);
+        }
         self.reconciler.arrive(link, ifindex);
         for number in 0..self.reconciler.entries_of(link).len() {
             if let Some(&id) = self.reconciler.entries_of(link).get(number) {

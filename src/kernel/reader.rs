@@ -67,11 +67,13 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 /// `struct ifinfomsg` attributes that the `libc` crate doesn't know or that are spelled here for
 /// the reader's sake.
 const IFLA_TARGET_NETNSID: u16 = 46;
-/// Inside `IFLA_LINKINFO`, and what the kind of a macvlan is called there.
+/// Inside `IFLA_LINKINFO`, and what the kinds of a macvlan and of a VRF are called there.
 pub(super) const IFLA_INFO_KIND: u16 = 1;
 pub(super) const IFLA_INFO_DATA: u16 = 2;
 pub(super) const IFLA_MACVLAN_MODE: u16 = 1;
 pub(super) const MACVLAN: &[u8] = b"macvlan";
+const IFLA_VRF_TABLE: u16 = 1;
+const VRF: &[u8] = b"vrf";
 pub(super) const IFA_PROTO: u16 = 11;
 /// By this value of `IFA_PROTO` our addresses are known: VRRP's number among the IP protocols.
 pub(super) const OURS: u8 = 112;
@@ -135,6 +137,8 @@ pub(super) struct Link<'a> {
     pub(super) group: Option<u32>,
     /// Its mode, if it is a macvlan.
     pub(super) macvlan: Option<u32>,
+    /// Its routing table, if it is a VRF.
+    pub(super) vrf: Option<u32>,
 }
 
 /// An address as a message describes it.
@@ -241,6 +245,7 @@ fn link(kind: u16, body: &[u8]) -> Content<'_> {
         lower: None,
         group: None,
         macvlan: None,
+        vrf: None,
     };
     for (kind, value) in attributes(rest) {
         match kind {
@@ -249,7 +254,10 @@ fn link(kind: u16, body: &[u8]) -> Content<'_> {
             libc::IFLA_MTU => link.mtu = number(value).or(link.mtu),
             libc::IFLA_LINK => link.lower = number(value).and_then(self::ifindex).or(link.lower),
             libc::IFLA_GROUP => link.group = number(value).or(link.group),
-            libc::IFLA_LINKINFO => link.macvlan = macvlan_mode(value).or(link.macvlan),
+            libc::IFLA_LINKINFO => {
+                link.macvlan = of_kind(value, MACVLAN, IFLA_MACVLAN_MODE).or(link.macvlan);
+                link.vrf = of_kind(value, VRF, IFLA_VRF_TABLE).or(link.vrf);
+            }
             // A wireless event dressed as a link message, and a link of another namespace.
             libc::IFLA_WIRELESS | IFLA_TARGET_NETNSID => return Content::Other,
             _ => {}
@@ -305,12 +313,12 @@ fn address(kind: u16, body: &[u8]) -> Content<'_> {
     }
 }
 
-/// The mode that a macvlan's `IFLA_LINKINFO` tells; `None` for interfaces of other kinds.
-fn macvlan_mode(info: &[u8]) -> Option<u32> {
-    if attribute(info, IFLA_INFO_KIND)?.split(|&byte| byte == 0).next() != Some(MACVLAN) {
+/// A number that the `IFLA_LINKINFO` of interfaces of `kind` tells; `None` for those of other kinds.
+fn of_kind(info: &[u8], kind: &[u8], what: u16) -> Option<u32> {
+    if attribute(info, IFLA_INFO_KIND)?.split(|&byte| byte == 0).next() != Some(kind) {
         return None;
     }
-    number(attribute(attribute(info, IFLA_INFO_DATA)?, IFLA_MACVLAN_MODE)?)
+    number(attribute(attribute(info, IFLA_INFO_DATA)?, what)?)
 }
 
 /// The value of the first attribute of that type.
@@ -421,6 +429,22 @@ mod tests {
         let address = read(NEWADDR_IPV6);
         assert_eq!(address.ip, "2001:db8::1".parse::<IpAddr>().unwrap());
         assert_eq!((address.prefix_len, address.peer), (64, None));
+    }
+
+    #[test]
+    fn a_vrf_tells_its_table() {
+        use netlink_packet_route::link::{
+            InfoData, InfoKind, InfoVrf, LinkAttribute, LinkInfo, LinkMessage,
+        };
+        let mut message = LinkMessage::default();
+        message.header.index = 7;
+        let info =
+            |kind, data| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)]);
+        message.attributes = vec![info(InfoKind::Vrf, InfoData::Vrf(vec![InfoVrf::TableId(1001)]))];
+        let datagram =
+            crate::kernel::model::message(RouteNetlinkMessage::NewLink(message), 0, 0, 0);
+        let link = link_of(&datagram);
+        assert_eq!((link.vrf, link.macvlan), (Some(1001), None));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::model::{Kernel, Received};
 use super::{Fact, Host, Socket, Wish};
 use crate::base::{
-    Family, LinkFacts, LinkId, LinkNames, Network, NextHop, Position, Route, Rule, Scope,
+    Family, LinkFacts, LinkId, LinkNames, Network, NextHop, Position, Route, Rule, Scope, TrackId,
     VirtualAddress, Way, WayKind,
 };
 
@@ -39,6 +39,13 @@ fn addresses() -> Vec<VirtualAddress> {
     all
 }
 
+/// Addresses that adverts might be sent from: all that there can be.
+fn sources() -> Vec<(TrackId, IpAddr)> {
+    let all = addresses().into_iter().map(|it| it.ip);
+    let all: BTreeSet<IpAddr> = all.chain(REAL.iter().map(|&(ip, _)| ip.into())).collect();
+    (0..).map(TrackId).zip(all).collect()
+}
+
 /// Routes and rules, each with its number: a route of each family on each link, one with a source,
 /// one that refuses, and a rule.
 fn ways() -> Vec<(u32, Way)> {
@@ -57,6 +64,7 @@ fn ways() -> Vec<(u32, Way)> {
             from: None,
             source: source.map(IpAddr::V4),
             table: 254,
+            vrf: None,
             protocol: 18,
             scope: 0,
             tos: 0,
@@ -202,6 +210,8 @@ struct World {
     missing: BTreeSet<(u32, IpAddr)>,
     lost: BTreeMap<(IpAddr, u32), usize>,
     links: BTreeMap<LinkId, Option<LinkFacts>>,
+    /// Whether the host has each of [`sources`], as told.
+    sources: BTreeMap<TrackId, bool>,
     synchronised: bool,
 }
 
@@ -224,6 +234,7 @@ impl World {
             missing: BTreeSet::new(),
             lost: BTreeMap::new(),
             links: BTreeMap::new(),
+            sources: BTreeMap::new(),
             synchronised: false,
         };
         world.kernel.create("lo");
@@ -231,6 +242,7 @@ impl World {
             world.kernel.create(name);
         }
         world.host.configure(&world.all);
+        world.host.watch_sources(sources());
         let ways = ways();
         world.host.configure_ways(ways.iter().map(|(_, way)| way));
         world
@@ -438,6 +450,10 @@ impl World {
                     assert!(!self.synchronised);
                     self.synchronised = true;
                 }
+                Fact::Source { source, present } => {
+                    let before = self.sources.insert(source, present);
+                    assert_ne!(before, Some(present), "no news");
+                }
                 Fact::TakenAlong { .. }
                 | Fact::Kept { .. }
                 | Fact::LeftoversRemoved { .. }
@@ -500,6 +516,10 @@ impl World {
             assert!(known || device.addresses.iter().all(|it| !it.ours), "{device:?}");
         }
         self.check_links();
+        for (id, ip) in sources() {
+            let mut all = self.kernel.devices.values().flat_map(|device| &device.addresses);
+            assert_eq!(self.sources.get(&id), Some(&all.any(|it| it.ip == ip)), "{ip}");
+        }
         // Nobody is told of a loss that wasn't one; unless something of the story was lost, or
         // names were exchanged. Then a dump may show an effect before its cause is read.
         for (&(ip, owner), &count) in &self.lost {

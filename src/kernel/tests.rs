@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::model::{self, Kernel, Received};
 use super::{Fact, Host, Request, Socket, Wish};
-use crate::base::{Label, LinkId, LinkNames, Scope, VirtualAddress};
+use crate::base::{Label, LinkId, LinkNames, Scope, TrackId, VirtualAddress};
 
 const ETH: LinkId = LinkId(0);
 
@@ -563,4 +563,73 @@ fn broken_datagrams_are_counted_and_made_up_for() {
     bench.host.on_command(&[0xff; 40]);
     assert_eq!(bench.host.counters().malformed, 2);
     assert_eq!(bench.settle(), [Fact::Resynchronised]);
+}
+
+fn source(id: u32, present: bool) -> Fact {
+    Fact::Source { source: TrackId(id), present }
+}
+
+fn sources(facts: Vec<Fact>) -> Vec<Fact> {
+    facts.into_iter().filter(|fact| matches!(fact, Fact::Source { .. })).collect()
+}
+
+#[test]
+fn a_source_address_is_known_before_the_first_dump_counts_as_complete() {
+    let mut bench = Bench::unsynchronised();
+    bench.kernel.create("lo");
+    bench.kernel.foreign_add("lo", address(9).ip, 32);
+    bench.host.watch_sources([(TrackId(5), address(9).ip), (TrackId(6), address(8).ip)]);
+    let facts = bench.settle();
+    let at = |wanted: &Fact| facts.iter().position(|fact| fact == wanted).expect("told");
+    assert!(at(&source(5, true)) < at(&Fact::Synchronised), "on an interface that nobody named");
+    assert!(at(&source(6, false)) < at(&Fact::Synchronised));
+}
+
+#[test]
+fn a_source_address_comes_and_goes() {
+    let mut bench = Bench::new();
+    bench.kernel.create("lo");
+    bench.settle();
+    let ip = address(9).ip;
+    bench.host.watch_sources([(TrackId(5), ip)]);
+    assert_eq!(sources(bench.settle()), [source(5, false)]);
+    bench.kernel.foreign_add("lo", ip, 32);
+    assert_eq!(sources(bench.settle()), [source(5, true)]);
+    // In two places it is there until it has left both.
+    bench.kernel.foreign_add("eth0", ip, 24);
+    bench.kernel.foreign_delete("lo", ip, 32);
+    assert!(sources(bench.settle()).is_empty());
+    bench.kernel.foreign_delete("eth0", ip, 24);
+    assert_eq!(sources(bench.settle()), [source(5, false)]);
+    // A virtual address of ours is as good.
+    bench.host.configure([&address(9)]);
+    bench.host.set(1, [&address(9)]);
+    assert_eq!(sources(bench.settle()), [source(5, true)]);
+    bench.host.unset(1, [&address(9)]);
+    assert_eq!(sources(bench.settle()), [source(5, false)]);
+    // An interface takes along what is on it.
+    bench.kernel.foreign_add("lo", ip, 32);
+    bench.settle();
+    bench.kernel.delete("lo");
+    assert_eq!(sources(bench.settle()), [source(5, false)]);
+    // Nobody asks for it any more.
+    bench.host.watch_sources([]);
+    bench.kernel.foreign_add("eth0", ip, 32);
+    assert!(sources(bench.settle()).is_empty());
+    bench.host.watch_sources([(TrackId(7), ip)]);
+    assert_eq!(sources(bench.settle()), [source(7, true)]);
+}
+
+#[test]
+fn what_is_lost_of_a_source_address_a_dump_tells() {
+    let mut bench = Bench::new();
+    let ip = address(9).ip;
+    bench.kernel.foreign_add("eth0", ip, 32);
+    bench.settle();
+    bench.host.watch_sources([(TrackId(5), ip)]);
+    assert_eq!(sources(bench.settle()), [source(5, true)]);
+    bench.kernel.foreign_delete("eth0", ip, 32);
+    while bench.kernel.receive_monitor().is_some() {}
+    bench.host.on_monitor_overrun();
+    assert_eq!(sources(bench.settle()), [source(5, false)]);
 }

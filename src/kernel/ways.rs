@@ -34,6 +34,9 @@ use crate::base::{IfIndex, LinkId, LinkNames, Way, WayKind};
 pub(super) use read::News;
 use read::Spot;
 
+/// `RT_TABLE_UNSPEC`
+const NO_TABLE: u32 = 0;
+
 /// All ways of the configuration and who wants them.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
@@ -46,6 +49,8 @@ pub(super) struct Ways {
     spots: HashMap<Spot, Vec<WayId>>,
     /// By link.
     places: HashMap<LinkId, Vec<WayId>>,
+    /// The routing tables of VRFs, by link.
+    tables: HashMap<LinkId, u32>,
     owners: HashMap<u32, Owner>,
     queue: VecDeque<WayId>,
     /// Requests without their answer.
@@ -71,6 +76,8 @@ pub(super) struct Devices<'a, F> {
 #[derive(Debug)]
 struct Object {
     what: Arc<WayKind>,
+    /// The table of a route; `None`: its VRF has not been seen yet.
+    table: Option<u32>,
     claims: Vec<Claim>,
     /// It is there, as far as answers and events tell.
     there: bool,
@@ -171,7 +178,7 @@ impl Ways {
             return id;
         }
         let what = Arc::new(what.clone());
-        let object = Object::new(Arc::clone(&what));
+        let object = Object::new(Arc::clone(&what), self.table_of(&what));
         let id = match self.free.pop() {
             Some(id) => {
                 self.objects[id.index()] = object;
@@ -187,10 +194,20 @@ impl Ways {
         id
     }
 
+    fn table_of(&self, what: &WayKind) -> Option<u32> {
+        match what {
+            WayKind::Route(route) => match route.vrf {
+                Some(vrf) => self.tables.get(&vrf).copied(),
+                None => Some(route.table),
+            },
+            WayKind::Rule(_) => None,
+        }
+    }
+
     /// Lets events and interfaces find an object.
     fn file(&mut self, id: WayId) {
-        let what = &self.objects[id.index()].what;
-        self.spots.entry(Spot::of(what)).or_default().push(id);
+        let Object { what, table, .. } = &self.objects[id.index()];
+        self.spots.entry(spot(what, *table)).or_default().push(id);
         if let WayKind::Route(_) = **what {
             for link in what.links() {
                 let place = self.places.entry(link).or_default();
@@ -348,6 +365,23 @@ impl Ways {
         }
     }
 
+    /// The interface of a link is a VRF with that table; [`Ways::link_up`] follows.
+    pub(super) fn is_vrf(&mut self, link: LinkId, table: u32) {
+        if self.tables.insert(link, table) == Some(table) {
+            return;
+        }
+        for &id in self.places.get(&link).into_iter().flatten() {
+            let object = &mut self.objects[id.index()];
+            let WayKind::Route(route) = &*object.what else { continue };
+            if route.vrf == Some(link) {
+                let before = self.spots.get_mut(&spot(&object.what, object.table));
+                before.into_iter().for_each(|ids| ids.retain(|other| *other != id));
+                object.table = Some(table);
+                self.spots.entry(spot(&object.what, object.table)).or_default().push(id);
+            }
+        }
+    }
+
     /// The interface of a link is there, or up, again: asks for what leads through it.
     pub(super) fn link_up(&mut self, link: LinkId, facts: &mut Facts) {
         let Some(place) = self.places.get(&link) else { return };
@@ -403,8 +437,8 @@ impl Ways {
             let Some(step) = object.next_step() else { continue };
             let seq = first_seq.wrapping_add(count as u32);
             let written = match step {
-                Step::Add => write::add(writer, seq, &object.what, devices),
-                Step::Delete => write::delete(writer, seq, &object.what, devices),
+                Step::Add => write::add(writer, seq, (&object.what, object.table), devices),
+                Step::Delete => write::delete(writer, seq, (&object.what, object.table), devices),
             };
             if written == Err(write::Unwritten::NoRoom) && count > 0 {
                 break;
@@ -620,10 +654,16 @@ impl Ways {
     }
 }
 
+/// Where events about it are looked up; no event finds what is in no table yet.
+fn spot(what: &WayKind, table: Option<u32>) -> Spot {
+    Spot::of(what, table.unwrap_or(NO_TABLE))
+}
+
 impl Object {
-    fn new(what: Arc<WayKind>) -> Self {
+    fn new(what: Arc<WayKind>, table: Option<u32>) -> Self {
         Object {
             what,
+            table,
             claims: Vec::with_capacity(1),
             there: false,
             ours: false,

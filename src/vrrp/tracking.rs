@@ -45,6 +45,8 @@ pub enum Tracked {
     Process(TrackId),
     /// A `track_group`: good while the static addresses, routes and rules that name it are there.
     Statics(TrackId),
+    /// The address that it sends from: good while the host has it (`track_src_ip`).
+    Source(TrackId),
     /// Several interfaces and scripts together.
     Set(Require, Arc<[Source]>),
 }
@@ -228,7 +230,8 @@ impl Tracking {
                 Tracked::Script(_)
                 | Tracked::File(_)
                 | Tracked::Process(_)
-                | Tracked::Statics(_) => (None, &[][..]),
+                | Tracked::Statics(_)
+                | Tracked::Source(_) => (None, &[][..]),
             };
             one.into_iter().chain(several.iter().filter_map(|member| match member {
                 Source::Link(link) => Some(*link),
@@ -244,7 +247,8 @@ impl Tracking {
                 Tracked::Script(id)
                 | Tracked::File(id)
                 | Tracked::Process(id)
-                | Tracked::Statics(id) => (Some(*id), &[][..]),
+                | Tracked::Statics(id)
+                | Tracked::Source(id) => (Some(*id), &[][..]),
                 Tracked::Set(_, members) => (None, &members[..]),
                 Tracked::Link(_) => (None, &[][..]),
             };

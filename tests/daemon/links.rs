@@ -8,7 +8,7 @@ use crate::packet::Packet;
 use crate::shark;
 use crate::site::{Site, able, eventually};
 use crate::tap::{Sender, Tap};
-use crate::viprd::{QUICK, Viprd, router};
+use crate::viprd::{QUICK, Viprd, router, viprctl};
 
 /// Waits for adverts from now on.
 fn adverts_arrive(tap: &Tap) {
@@ -339,4 +339,41 @@ fn other_addresses_of_the_subnet_are_kept_where_that_is_wanted() {
     assert_eq!(setting().trim(), "0");
     viprd.reload(&elsewhere(&words));
     assert_eq!(setting().trim(), "1");
+}
+
+/// Over multicast as over unicast, on whatever interface it is; keepalived looks at it over unicast
+/// alone.
+#[test]
+fn a_tracked_source_address_comes_and_goes() {
+    if !able(&[]) {
+        return;
+    }
+    for words in
+        ["mcast_src_ip 10.9.0.7", "unicast_src_ip 10.9.0.7\n  unicast_peer {\n 10.9.0.2\n }"]
+    {
+        let site = Site::pair();
+        let text = |more: &str| router(&format!("{QUICK}\n  {words}\n  {more}"));
+        let viprd = Viprd::start(&site, "r", &text("track_src_ip"));
+        viprd.becomes("FAULT");
+        let said = viprctl(&viprd.socket(), &["explain", "VI_1"]);
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.contains("the host doesn't have its source address 10.9.0.7"), "{said}");
+        site.ip("r", "address add 10.9.0.7/32 dev lo");
+        viprd.becomes("MASTER");
+        site.ip("r", "address delete 10.9.0.7/32 dev lo");
+        viprd.becomes("FAULT");
+        viprd.logs("the host doesn't have its source address 10.9.0.7");
+        // What is not tracked any more is no reason; what comes to be tracked and is there neither.
+        site.ip("r", "address add 10.9.0.7/32 dev eth0");
+        viprd.becomes("MASTER");
+        viprd.reload(&text(""));
+        viprd.reload(&text("track_src_ip"));
+        assert_eq!(viprd.state(), "MASTER");
+        assert_eq!(viprd.counters()["master_transitions"], 2, "{}", viprd.log());
+        site.ip("r", "address delete 10.9.0.7/32 dev eth0");
+        viprd.becomes("FAULT");
+        viprd.reload(&text(""));
+        viprd.becomes("MASTER");
+        viprd.stop();
+    }
 }

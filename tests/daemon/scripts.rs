@@ -472,7 +472,11 @@ fn users_startup_shutdown_removal_and_explanations() {
         )
     };
     let gone = two.replace("notify_deleted", &format!("notify_deleted \"{path} gone\""));
-    let viprd = Viprd::start(&site, "r", &text(&gone));
+    let group = format!(
+        "vrrp_sync_group G {{\n group {{\n VI_2\n }}\n notify \"{path} all\"\n \
+         notify_deleted \"{path} group\"\n}}\n"
+    );
+    let viprd = Viprd::start(&site, "r", &text(&(gone + &group)));
     viprd.becomes("MASTER");
     has(&out, "root startup");
     has(&out, "nobody as");
@@ -486,6 +490,8 @@ fn users_startup_shutdown_removal_and_explanations() {
     fs::write(viprd.socket().with_file_name("viprd.conf"), text("")).unwrap();
     viprd.ask(&["reload"]);
     has(&out, "root gone");
+    has(&out, "root group");
+    has(&out, "root all GROUP G DELETED 0");
     viprd.stop();
     assert_eq!(lines(&out).last().map(String::as_str), Some("root shutdown"));
 }

@@ -32,8 +32,8 @@ pub mod sync {
             "Run when the group enters FAULT.";
         NOTIFY_STOP "notify_stop": Shape::Command, "", Works,
             "Run when the group stops.";
-        NOTIFY_DELETED "notify_deleted": Shape::OptionalCommand, "", NotYet,
-            "Run when a reload removes the group.";
+        NOTIFY_DELETED "notify_deleted": Shape::OptionalCommand, "", Works,
+            "The named pipes are told DELETED when a reload removes the group, and a command is run.";
         NOTIFY "notify": Shape::Command, "", Works,
             "Run at every change, with GROUP, its name, the state and 0 as further arguments.";
         NOTIFY_PRIORITY_CHANGES "notify_priority_changes": SWITCH, "as vrrp_notify_priority_changes", Works,

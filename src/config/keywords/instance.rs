@@ -56,8 +56,8 @@ keywords! {
         "Adverts of VRRPv3 over IPv4 to unicast peers have the checksum of keepalived before 1.3.6; with never it isn't taken from them either. Without the word it is used once it is heard.";
     MCAST_DST_IP "mcast_dst_ip": Shape::Args(&[arg(Kind::Ip, "GROUP")]), "as vrrp_mcast_group4 or vrrp_mcast_group6", Works,
         "The multicast group that its adverts go to.";
-    TRACK_SRC_IP "track_src_ip": FLAG, "", NotYet,
-        "It is in FAULT while its source address doesn't exist.";
+    TRACK_SRC_IP "track_src_ip": FLAG, "", Works,
+        "It is in FAULT while no interface of the host has the source address that is given.";
     NATIVE_IPV6 "native_ipv6": FLAG, "", Works,
         "It is a virtual router of IPv6 even if no address says so.";
     // Interfaces of its own.

@@ -53,7 +53,7 @@ pub mod routes {
         ONLINK "onlink": FLAG, "", Works, "The next hop is on the link, whatever its address.";
         NO_TRACK "no_track": FLAG, "", Works, "Nobody minds if somebody else removes it.";
         TRACK_GROUP "track_group": Shape::Args(&[arg(Kind::Word, "NAME")]), "", Works, "The track_group whose virtual routers fail if this static route is gone for good.";
-        VRF "vrf": DEV, "", NotYet, "The VRF it belongs to.";
+        VRF "vrf": DEV, "", Works, "The VRF whose routing table it belongs to, whatever table says.";
         INET "inet": FLAG, "", Works, "It is a route of IPv4.";
         INET6 "inet6": FLAG, "", Works, "It is a route of IPv6.";
         NEXTHOP "nexthop": FLAG, "", Works, "Begins one of several next hops; via, dev, weight and onlink after it belong to that.";

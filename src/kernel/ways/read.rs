@@ -71,9 +71,10 @@ pub(super) enum Spot {
 }
 
 impl Spot {
-    pub(super) fn of(what: &WayKind) -> Self {
+    /// That of `what`, which is in `table` if it is a route.
+    pub(super) fn of(what: &WayKind, table: u32) -> Self {
         match what {
-            WayKind::Route(route) => Spot::Route { table: route.table, to: route.to },
+            WayKind::Route(route) => Spot::Route { table, to: route.to },
             WayKind::Rule(rule) => {
                 Spot::Rule { family: rule.family, preference: rule.preference.unwrap_or(0) }
             }

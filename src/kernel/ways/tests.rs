@@ -29,6 +29,7 @@ fn route(to: &str, hops: &[NextHop]) -> Route {
         from: None,
         source: None,
         table: 254,
+        vrf: None,
         protocol: 18,
         scope: 0,
         tos: 0,
@@ -99,6 +100,7 @@ fn samples() -> Vec<WayKind> {
             &[weighted(via("192.0.2.1", Some(0)), 5), weighted(via("192.0.2.2", None), 1)],
         ),
         Route { kind: 6, ..route("10.3.0.0/16", &[]) },
+        Route { vrf: Some(LinkId(1)), ..route("10.3.0.0/16", &[via("192.0.2.1", Some(0))]) },
         Route {
             from: Some(network("2001:db8:9::/48")),
             preference: Some(1),
@@ -137,6 +139,16 @@ fn samples() -> Vec<WayKind> {
     routes.chain(rules.into_iter().map(|rule| WayKind::Rule(Box::new(rule)))).collect()
 }
 
+/// The table of `eth1`, where that is a VRF.
+const VRF_TABLE: u32 = 1001;
+
+fn table(what: &WayKind) -> Option<u32> {
+    match what {
+        WayKind::Route(route) => Some(route.vrf.map_or(route.table, |_| VRF_TABLE)),
+        WayKind::Rule(_) => None,
+    }
+}
+
 fn names() -> LinkNames {
     let mut names = LinkNames::default();
     names.intern("eth0");
@@ -150,7 +162,7 @@ fn written(what: &WayKind, names: &LinkNames) -> Vec<u8> {
     let devices = Devices { names, at };
     let mut buffer = [0; 512];
     let mut writer = Writer::new(&mut buffer);
-    write::add(&mut writer, 3, what, &devices).unwrap();
+    write::add(&mut writer, 3, (what, table(what)), &devices).unwrap();
     let len = writer.len();
     buffer[..len].to_vec()
 }
@@ -185,7 +197,7 @@ fn what_is_asked_for_is_known_again() {
         let heard: Vec<bool> = samples
             .iter()
             // The kernel gives every route of IPv6 a metric, and next hops their interfaces.
-            .map(|it| news.spot() == Spot::of(it) && news.is_about(it, &devices))
+            .map(|it| news.spot() == spot(it, table(it)) && news.is_about(it, &devices))
             .collect();
         let metric_told = !matches!(what, WayKind::Route(it) if it.to.ip.is_ipv6());
         for (other, heard) in samples.iter().zip(heard) {
@@ -198,7 +210,7 @@ proptest! {
     #[test]
     fn no_event_panics(
         kind in 24..36u16,
-        sample in 0..12usize,
+        sample in 0..samples().len(),
         changes in prop::collection::vec((any::<u16>(), any::<u8>()), 0..8),
         cut in 0..200usize,
     ) {
@@ -225,14 +237,19 @@ fn what_does_not_fit_is_taken_back() {
     let what = WayKind::Route(Box::new(route("10.0.0.0/8", &[via("192.0.2.1", Some(0))])));
     let mut buffer = [0; 100];
     let mut writer = Writer::new(&mut buffer);
-    assert_eq!(write::add(&mut writer, 1, &what, &devices), Ok(()));
+    assert_eq!(write::add(&mut writer, 1, (&what, table(&what)), &devices), Ok(()));
     let len = writer.len();
-    assert_eq!(write::add(&mut writer, 2, &what, &devices), Err(Unwritten::NoRoom));
+    let again = write::add(&mut writer, 2, (&what, table(&what)), &devices);
+    assert_eq!(again, Err(Unwritten::NoRoom));
     assert_eq!(writer.len(), len);
     let nowhere = WayKind::Route(Box::new(route("10.0.0.0/8", &[via("192.0.2.1", Some(1))])));
     let mut buffer = [0; 100];
     let mut writer = Writer::new(&mut buffer);
-    assert_eq!(write::add(&mut writer, 2, &nowhere, &devices), Err(Unwritten::NoInterface));
+    let written = write::add(&mut writer, 2, (&nowhere, table(&nowhere)), &devices);
+    assert_eq!(written, Err(Unwritten::NoInterface));
+    assert_eq!(writer.len(), 0);
+    let written = write::add(&mut writer, 2, (&what, None), &devices);
+    assert_eq!(written, Err(Unwritten::NoInterface), "its VRF isn't there");
     assert_eq!(writer.len(), 0);
 }
 
@@ -342,6 +359,46 @@ fn only_one_that_has_to_be_alone_minds_another() {
         bench.ways.activate(1, true, &mut bench.facts);
         bench.answer(libc::EEXIST);
         assert_eq!(!bench.facts.is_empty(), refused);
+    }
+}
+
+/// This machine's kernel has no VRF: what one would tell of itself stands in `reader`'s tests.
+#[test]
+fn a_route_of_a_vrf_is_in_its_table_once_there_is_one() {
+    let vrf = LinkId(1);
+    let in_vrf = Route { vrf: Some(vrf), ..route("0.0.0.0/0", &[via("192.0.2.1", Some(0))]) };
+    let all = [Way { what: WayKind::Route(Box::new(in_vrf)), tracked: true }];
+    let mut bench = Bench::new(&all);
+    bench.ways.want(1, &all);
+    bench.ways.activate(1, true, &mut bench.facts);
+    assert!(bench.answer(0).is_empty());
+    let refused = |fact: Option<Fact>| match fact {
+        Some(Fact::WayRefused { error, .. }) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(bench.facts.pop_front()), libc::ENODEV);
+    for table in [77, 78] {
+        bench.ways.is_vrf(vrf, table);
+        bench.ways.link_up(vrf, &mut bench.facts);
+        assert_eq!(bench.answer(0).len(), 1);
+        assert!(bench.ways.is_there(&all[0].what));
+        // What happens in another table is none of its business.
+        let names = names();
+        let devices = Devices { names: &names, at: |link: LinkId| Some(IfIndex(link.0 + 7)) };
+        for (elsewhere, lost) in [(79, false), (table, true)] {
+            let mut buffer = [0; 512];
+            let mut writer = Writer::new(&mut buffer);
+            let what = (&all[0].what, Some(elsewhere));
+            write::delete(&mut writer, bench.seq, what, &devices).unwrap();
+            let body = &buffer[16..];
+            let made = News::read(libc::RTM_NEWROUTE, false, body).unwrap();
+            let own = Origin::Own(bench.seq);
+            bench.ways.heard(&made, own, &devices, |_| true, &mut bench.facts);
+            let gone = News::read(libc::RTM_DELROUTE, false, body).unwrap();
+            bench.ways.heard(&gone, Origin::Unknown, &devices, |_| true, &mut bench.facts);
+            assert_eq!(bench.facts.pop_front().is_some(), lost, "table {elsewhere}");
+        }
+        bench.ways.link_gone(vrf);
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) struct HopHeader {
 /// Why a request wasn't written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unwritten {
-    /// There is no interface of a name that it needs.
+    /// There is no interface (or VRF) of a name that it needs.
     NoInterface,
     /// It doesn't fit into what is left of the buffer.
     NoRoom,
@@ -111,11 +111,11 @@ const CREATE: u16 = libc::NLM_F_CREATE as u16;
 const EXCL: u16 = libc::NLM_F_EXCL as u16;
 const APPEND: u16 = libc::NLM_F_APPEND as u16;
 
-/// Asks for it.
+/// Asks for it. A route is in `table`, which is not known of a VRF that doesn't exist.
 pub(super) fn add<F: Fn(LinkId) -> Option<IfIndex>>(
     writer: &mut Writer<'_>,
     seq: u32,
-    what: &WayKind,
+    (what, table): (&WayKind, Option<u32>),
     devices: &Devices<'_, F>,
 ) -> Result<(), Unwritten> {
     let (kind, how) = match what {
@@ -126,34 +126,37 @@ pub(super) fn add<F: Fn(LinkId) -> Option<IfIndex>>(
         },
         WayKind::Rule(_) => (libc::RTM_NEWRULE, CREATE | EXCL),
     };
-    write(writer, seq, (kind, how), what, devices)
+    write(writer, seq, (kind, how), (what, table), devices)
 }
 
 /// Asks that it go.
 pub(super) fn delete<F: Fn(LinkId) -> Option<IfIndex>>(
     writer: &mut Writer<'_>,
     seq: u32,
-    what: &WayKind,
+    (what, table): (&WayKind, Option<u32>),
     devices: &Devices<'_, F>,
 ) -> Result<(), Unwritten> {
     let kind = match what {
         WayKind::Route(_) => libc::RTM_DELROUTE,
         WayKind::Rule(_) => libc::RTM_DELRULE,
     };
-    write(writer, seq, (kind, 0), what, devices)
+    write(writer, seq, (kind, 0), (what, table), devices)
 }
 
 fn write<F: Fn(LinkId) -> Option<IfIndex>>(
     writer: &mut Writer<'_>,
     seq: u32,
     (kind, how): (u16, u16),
-    what: &WayKind,
+    (what, table): (&WayKind, Option<u32>),
     devices: &Devices<'_, F>,
 ) -> Result<(), Unwritten> {
     let mark = writer.mark();
     writer.begin(kind, REQUEST | how, seq);
     let written = match what {
-        WayKind::Route(it) => route(writer, it, devices),
+        WayKind::Route(it) => match table {
+            Some(table) => route(writer, it, table, devices),
+            None => Err(Unwritten::NoInterface),
+        },
         WayKind::Rule(it) => {
             rule(writer, it, devices);
             Ok(())
@@ -173,6 +176,7 @@ fn write<F: Fn(LinkId) -> Option<IfIndex>>(
 fn route<F: Fn(LinkId) -> Option<IfIndex>>(
     writer: &mut Writer<'_>,
     route: &Route,
+    table: u32,
     devices: &Devices<'_, F>,
 ) -> Result<(), Unwritten> {
     let several = route.hops.len() > 1;
@@ -183,7 +187,7 @@ fn route<F: Fn(LinkId) -> Option<IfIndex>>(
             to_len: route.to.len,
             from_len: route.from.map_or(0, |from| from.len),
             tos: route.tos,
-            table: u8::try_from(route.table).unwrap_or(RT_TABLE_COMPAT),
+            table: u8::try_from(table).unwrap_or(RT_TABLE_COMPAT),
             protocol: route.protocol,
             scope: route.scope,
             kind: route.kind,
@@ -198,7 +202,7 @@ fn route<F: Fn(LinkId) -> Option<IfIndex>>(
     if let Some(source) = route.source {
         ip(writer, libc::RTA_PREFSRC, source);
     }
-    number(writer, libc::RTA_TABLE, route.table);
+    number(writer, libc::RTA_TABLE, table);
     if let Some(metric) = route.metric {
         number(writer, libc::RTA_PRIORITY, metric);
     }

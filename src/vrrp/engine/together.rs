@@ -65,6 +65,12 @@ impl Engine {
         self.groups.get(group).view()
     }
 
+    /// All sync groups that have none any more, with their names.
+    pub fn empty_groups(&self) -> impl Iterator<Item = (GroupId, &str)> {
+        let groups = self.groups.ids().map(|id| (id, self.groups.get(id)));
+        groups.filter(|(_, group)| group.members.is_empty()).map(|(id, group)| (id, &*group.name))
+    }
+
     /// All sync groups that have members.
     pub fn groups(&self) -> impl Iterator<Item = (GroupId, GroupView<'_>)> {
         let groups = self.groups.ids().map(|id| (id, self.groups.get(id).view()));
@@ -77,7 +83,8 @@ impl Engine {
             Tracked::Script(object)
             | Tracked::File(object)
             | Tracked::Process(object)
-            | Tracked::Statics(object) => self.objects.standing(*object),
+            | Tracked::Statics(object)
+            | Tracked::Source(object) => self.objects.standing(*object),
             Tracked::Set(require, members) => {
                 require.standing(members.iter().map(|member| match member {
                     Source::Link(link) => self.links.standing(*link),
