@@ -17,9 +17,7 @@ const GREY: &str = "#888888";
 /// All pictures of a report, each with its file's name.
 pub(crate) fn all(report: &Report) -> Vec<(String, String)> {
     let mut pictures = Vec::new();
-    if report.peer
-        && let Some(picture) = ratios(report)
-    {
+    if let Some(picture) = ratios(report) {
         pictures.push(("ratios.svg".to_owned(), picture));
     }
     if report.sections.iter().any(|section| section.growth.is_some()) {
@@ -310,8 +308,11 @@ fn intervals(section: &Section) -> String {
 /// The smallest share shown.
 const LEAST_SHARE: f64 = 1e-6;
 
-/// A bar for each promised ratio.
-fn ratios(report: &Report) -> Option<String> {
+/// A bar for each promised ratio, if there is any.
+pub(crate) fn ratios(report: &Report) -> Option<String> {
+    if !report.peer {
+        return None;
+    }
     let rows: Vec<(String, f64, f64)> = report
         .promises()
         .filter_map(|promise| {

@@ -197,7 +197,9 @@ impl Report {
         let promises: Vec<_> = self.promises().collect();
         if !promises.is_empty() {
             page.push_str("\n## At a glance\n\n");
-            if let Some(directory) = pictures {
+            if let Some(directory) = pictures
+                && picture::ratios(self).is_some()
+            {
                 let _ = writeln!(page, "![how many times better]({directory}/ratios.svg)\n");
             }
             page.push_str("| what | viprd | keepalived | better by | asked for | |\n");
