@@ -140,14 +140,23 @@ impl Drawing {
         }
     }
 
+    /// The name of a curve, in its colour and readable on top of others; it ends at that point.
+    fn name(&mut self, (x, y): (f64, f64), name: &str, colour: &str) {
+        let _ = writeln!(
+            self.body,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\" class=\"n\" \
+             style=\"fill:{colour}\">{name}</text>"
+        );
+    }
+
     fn finish(self) -> String {
         let (width, height) = (self.width, self.height);
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
              width=\"{width}\" height=\"{height}\" font-family=\"DejaVu Sans, Verdana, sans-serif\">\n\
              <style>text{{font-size:12px;fill:#333}}.t{{font-size:15px;font-weight:bold}}\
-             .s{{font-size:11px;fill:#666}}.b{{font-weight:bold}}.o{{fill:{OURS};font-weight:bold}}\
-             .p{{fill:{THEIRS};font-weight:bold}}.g{{stroke:#ddd}}.a{{stroke:#666}}\
+             .s{{font-size:11px;fill:#666}}.b{{font-weight:bold}}\
+             .n{{font-weight:bold;stroke:#fff;stroke-width:4;paint-order:stroke}}.g{{stroke:#ddd}}.a{{stroke:#666}}\
              .q{{stroke:{GREY};stroke-dasharray:4 3}}</style>\n\
              <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n{}</svg>\n",
             self.body
@@ -217,9 +226,8 @@ impl Chart<'_> {
         }
         let first = if self.names_below { bottom - 27.0 } else { area.top + 16.0 };
         for (number, curve) in self.curves.iter().enumerate() {
-            let style = if curve.colour == OURS { "o" } else { "p" };
             let y = first + 17.0 * number as f64;
-            drawing.text((right - 8.0, y), Anchor::End, style, curve.name);
+            drawing.name((right - 8.0, y), curve.name, curve.colour);
         }
     }
 }
