@@ -55,5 +55,10 @@ install: all
 	for page in man/*.[1-8]; do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; \
 	done
-	test -e $(DESTDIR)/etc/viprd/viprd.conf || install -m 640 etc/viprd.conf $(DESTDIR)/etc/viprd/
-	install -D -m 644 etc/viprd.service $(DESTDIR)/lib/systemd/system/viprd.service
+	install -d $(DESTDIR)$(PREFIX)/share/doc/viprd/examples
+	install -m 644 etc/examples/*.conf $(DESTDIR)$(PREFIX)/share/doc/viprd/examples/
+	# A keepalived's configuration goes on being used: ours would come before it.
+	test -e $(DESTDIR)/etc/viprd/viprd.conf || test -e $(DESTDIR)/etc/keepalived/keepalived.conf || \
+		install -m 640 etc/viprd.conf $(DESTDIR)/etc/viprd/
+	install -d $(DESTDIR)/lib/systemd/system
+	sed 's|/usr/sbin/|$(PREFIX)/sbin/|' etc/viprd.service > $(DESTDIR)/lib/systemd/system/viprd.service

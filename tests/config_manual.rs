@@ -122,7 +122,12 @@ fn facts(keyword: &Keyword) -> Vec<String> {
     match keyword.effect {
         Effect::Moot(why) => facts.push(format!("No effect here: {}.", plain(why))),
         Effect::OutOfScope => facts.push("Not part of VRRP: skipped.".to_owned()),
-        Effect::Works | Effect::NotYet => {}
+        // What stands in a block that has none is not told one by one.
+        Effect::NotYet => match keyword.key.place() {
+            Place::Bfd | Place::Hmac | Place::TrackBfd => {}
+            _ => facts.push("No effect yet.".to_owned()),
+        },
+        Effect::Works => {}
     }
     facts
 }

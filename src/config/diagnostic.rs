@@ -194,6 +194,9 @@ pub mod codes {
         DELAY_TOO_LONG "W091" Fine "an interface's delay is longer than a master may be missed"
         NO_UNICAST_INTERFACE "W092" Flawed "a virtual router with unicast peers names no interface"
         NOT_SIGNED "W093" Fine "adverts are not signed although auth_hmac is given"
+        RELIED_ON "W094" Fine "a setting that protects or carries addresses has no effect yet"
+        EMPTY "W095" Flawed "the file says nothing"
+        NO_ROUTERS "N096" Fine "the file defines no virtual router"
         NOT_A_WAY "E098" Flawed "a route or policy rule isn't possible like this"
         UNSUPPORTED_WAY "E099" Flawed "an option of a route or policy rule isn't supported"
     }

@@ -42,6 +42,11 @@ pub(crate) fn globals(model: &Section) -> Section {
     globals
 }
 
+/// The interface of static addresses that name none. Virtual routers have one only if it is given.
+pub(crate) fn default_interface(globals: &Section) -> &str {
+    globals.text(global::DEFAULT_INTERFACE).unwrap_or("eth0")
+}
+
 impl<'m> Facts<'m> {
     /// The facts of a virtual router.
     pub(crate) fn of(section: &'m Section, globals: &'m Section) -> Self {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Limits, Options};
 
 /// Where the configuration is looked for, in this order.
-const FILES: [&str; 2] = ["/etc/viprd/viprd.conf", "/etc/keepalived/keepalived.conf"];
+pub(super) const FILES: [&str; 2] = ["/etc/viprd/viprd.conf", "/etc/keepalived/keepalived.conf"];
 
 /// Whom keepalived runs scripts as that name nobody, where the host has such a user.
 const SCRIPT_USER: &str = "keepalived_script";
@@ -16,6 +16,11 @@ const SCRIPT_USER: &str = "keepalived_script";
 pub fn default_file() -> PathBuf {
     let existing = FILES.iter().find(|file| Path::new(file).exists());
     existing.unwrap_or(&FILES[0]).into()
+}
+
+/// Whether that is the file that is read if neither exists.
+pub(super) fn is_default(path: &Path) -> bool {
+    path == Path::new(FILES[0])
 }
 
 impl Options {

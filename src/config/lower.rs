@@ -6,7 +6,7 @@ pub(super) mod vmac;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::facts::{Facts, ip_of};
+use super::facts::{Facts, default_interface, ip_of};
 use super::iproute::Names;
 use super::keywords::route::{routes, rules};
 use super::keywords::{Key, address as addr, global, group::peer, instance, root};
@@ -131,12 +131,15 @@ impl<'m> Lowering<'m> {
     ) -> (Box<[VirtualAddress]>, Extras) {
         let mut seen = HashSet::new();
         let (mut addresses, mut untracked) = (Vec::new(), Vec::new());
-        let mut listed = 0;
+        let (mut listed, mut advertised) = (0, Vec::new());
         let own = router.addresses().map(|(entry, _)| (entry, true));
         let excluded = router.section.lines(instance::VIRTUAL_IPADDRESS_EXCLUDED);
         for (entry, is_own) in own.chain(excluded.map(|entry| (entry, false))) {
             let Some(address) = self.address(entry, link, vmac) else { continue };
             let place = (address.link, address.ip);
+            if is_own {
+                advertised.push(address.ip);
+            }
             if seen.insert(place) {
                 if entry.get(addr::NO_TRACK).is_some() {
                     untracked.push(place);
@@ -145,9 +148,14 @@ impl<'m> Lowering<'m> {
                 listed += usize::from(is_own);
             }
         }
-        let listed = listed.min(router.most_addresses());
+        let most = router.most_addresses();
+        // One that is written twice is listed twice by keepalived; peers compare.
+        let repeats = advertised.len() != listed;
+        advertised.truncate(if repeats { most } else { 0 });
+        let listed = listed.min(most);
         let extras = Extras {
             excluded: addresses.len() - listed,
+            advertised: advertised.into(),
             untracked: untracked.into(),
             ways: {
                 let section = router.section;
@@ -183,12 +191,12 @@ impl<'m> Lowering<'m> {
 
     /// What is there all the time.
     fn statics(&mut self, model: &'m Section) -> Statics {
-        let default = self.globals.text(global::DEFAULT_INTERFACE);
+        let default = default_interface(self.globals);
         let mut addresses: Vec<VirtualAddress> = Vec::new();
         let mut groups = Vec::new();
         for entry in model.lines(root::STATIC_IPADDRESS) {
             let own = entry.get(addr::DEV).and_then(|setting| setting.text());
-            let Some(link) = own.or(default).map(|name| self.links.intern(name)) else { continue };
+            let link = self.links.intern(own.unwrap_or(default));
             let Some(address) = address(entry, link) else { continue };
             if !addresses.iter().any(|other| (other.ip, other.link) == (address.ip, link)) {
                 self.group(&mut groups, entry, addr::TRACK_GROUP, Static::Address(addresses.len()));

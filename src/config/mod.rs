@@ -50,7 +50,8 @@ pub use track::{
 
 use crate::base::{LinkId, LinkNames, Span, TrackId, VirtualAddress, Way};
 use crate::vrrp::RouterParams;
-use keywords::Place;
+use diagnostic::codes;
+use keywords::{Place, root};
 use lex::Preprocessor;
 use model::Section;
 
@@ -148,6 +149,20 @@ pub enum Static {
     Way(usize),
 }
 
+/// What is said of a file without a virtual router. One that says nothing at all may have been cut
+/// off while it was written, so a reload doesn't take it.
+fn nothing_to_run(path: &Path, says_nothing: bool) -> Diagnostic {
+    let file = path.display();
+    match says_nothing {
+        true => Diagnostic::nowhere(codes::EMPTY, format!("`{file}` says nothing"))
+            .help("define a virtual router: `vrrp_instance NAME { … }`; see viprd.conf(5)"),
+        false => {
+            let message = format!("`{file}` defines no virtual router");
+            Diagnostic::nowhere(codes::NO_ROUTERS, message)
+        }
+    }
+}
+
 /// Reads a configuration file and everything that it includes.
 pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     let mut lines = Preprocessor::new(files, options);
@@ -156,11 +171,14 @@ pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     let mut tree = tree::Tree::default();
     let mut model = Section::new(Place::Root, None);
     let mut memory = read::Memory::default();
+    let mut statements = 0;
     while builder.next(&mut lines, &mut tree) {
+        statements += 1;
         read::Reader::new(&mut lines.findings, &mut memory).read(&tree, &mut model);
     }
     read::finish(&mut model);
     lines.report_unused();
+    let (unreadable, says_nothing) = (lines.unreadable, statements == 0);
     let opened = lines.opened;
     let sources = lines.sources;
     let mut findings = lines.findings;
@@ -168,6 +186,9 @@ pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     let globals = facts::globals(&model);
     let names = iproute::Names::read(&model, &globals, files);
     let routers = check::check(&model, &globals, &names, options, &mut findings);
+    if !unreadable && model.blocks(root::VRRP_INSTANCE).next().is_none() {
+        findings.push(nothing_to_run(path, says_nothing));
+    }
     let configuration = lower::lower(&model, &globals, &names, &routers);
     let work = findings.work;
     let diagnostics = findings.finish(sources);

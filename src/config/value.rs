@@ -34,6 +34,17 @@ impl Refused {
 
 /// The value that `word` is, if it is one of `kind`.
 pub(crate) fn parse(kind: Kind, word: &str) -> Result<Datum, Refused> {
+    parse_as_it_stands(kind, word).map_err(|mut refused| {
+        let bare = word.trim_end_matches([',', ';']);
+        if bare != word && parse_as_it_stands(kind, bare).is_ok() {
+            let sign = &word[bare.len()..];
+            refused.help = Some(format!("write `{bare}`: no `{sign}` ends a value here"));
+        }
+        refused
+    })
+}
+
+fn parse_as_it_stands(kind: Kind, word: &str) -> Result<Datum, Refused> {
     match kind {
         Kind::Int(min, max, unit) => int(word, min, max, unit).map(Datum::Int),
         Kind::Seconds(min, max) => seconds(word, min, max).map(Datum::Time),

@@ -110,6 +110,9 @@ pub struct ShowRecord {
     pub routes: Vec<String>,
     /// Interfaces that must be up besides its own.
     pub tracked_interfaces: Vec<String>,
+    /// What else it tracks, such as `script haproxy, weight -20`; `explain` tells how each is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tracks: Vec<String>,
     /// How its v2 adverts are authenticated: `none`, `password` or `header`.
     #[serde(default)]
     pub authentication: String,

@@ -4,7 +4,7 @@ use super::record::{
     AddressRecord, BucketRecord, CauseRecord, DaemonRecord, GarpRecord, LatencyRecord, ShowRecord,
     StatsRecord, StatusRecord, TimesRecord, VersionRecord,
 };
-use super::words::{cause_event, cause_words, fault_words, link_name};
+use super::words::{cause_event, cause_words, fault_words, link_name, track_words};
 use super::{View, WallTime};
 use crate::base::{Family, Histogram, Instant, Span, VirtualAddress};
 use crate::vrrp::params::{active_down_interval, skew_time};
@@ -93,6 +93,7 @@ impl View<'_> {
                 .iter()
                 .map(|&link| link_name(link, self.names).into())
                 .collect(),
+            tracks: params.tracking.tracks.iter().map(track_words).collect(),
             authentication: match params.conduct.authentication {
                 Authentication::None => "none",
                 Authentication::Password(_) => "password",

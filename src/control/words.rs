@@ -1,7 +1,7 @@
 //! Faults and causes in words, for answers and for the log.
 
 use crate::base::{LinkId, LinkNames};
-use crate::vrrp::{Cause, Fault, Preemption, Tracked, Tracking};
+use crate::vrrp::{Cause, Fault, Influence, Preemption, Track, Tracked, Tracking};
 
 /// Why a router can't run that tracks `tracking`, such as `interface eth1 is down`.
 pub fn fault_words(fault: Fault, names: &LinkNames, tracking: &Tracking) -> String {
@@ -72,6 +72,15 @@ pub(super) fn tracked_words(what: &Tracked) -> &'static str {
         Tracked::Source(_) => "source address",
         Tracked::Set(..) => "set",
     }
+}
+
+/// Something tracked and what it means, such as `script haproxy, weight -20`.
+pub(super) fn track_words(track: &Track) -> String {
+    let kind = tracked_words(&track.what);
+    let Influence { weight, reverse } = track.influence;
+    let weight = if weight == 0 { String::new() } else { format!(", weight {weight}") };
+    let reverse = if reverse { ", reversed" } else { "" };
+    format!("{kind} {}{weight}{reverse}", track.name)
 }
 
 /// Why a router changed state that tracks `tracking`, as a clause that follows "because": `the master

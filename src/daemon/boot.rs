@@ -59,6 +59,8 @@ mod exit {
     pub(super) const OK: u8 = 0;
     /// The configuration can't be run.
     pub(super) const CONFIGURATION: u8 = 4;
+    /// `-t`: it can be run, but not all of it.
+    pub(super) const FLAWED: u8 = 5;
     /// `-t`: a script could be changed by others.
     pub(super) const SCRIPT_SECURITY: u8 = 6;
     /// The command line is wrong.
@@ -183,11 +185,16 @@ fn run(program: &str, arguments: &Arguments) -> Result<u8, Failed> {
         reload::tell(finding.severity(), finding.is_news(), &diagnostics.one_line(finding));
     }
     drop(diagnostics);
-    let outcome = start(arguments, &places, backend, (&file, options), configuration)
-        .and_then(|mut daemon| {
-            let _pid_files = places
-                .write_pid_files()
-                .map_err(|cause| Failed { code: exit::SYSTEM, text: cause.to_string() })?;
+    let refused = |cause: std::io::Error| Failed { code: exit::SYSTEM, text: cause.to_string() };
+    let outcome = places
+        .claim_pid_files()
+        .map_err(refused)
+        .and_then(|pid_files| {
+            let daemon = start(arguments, &places, backend, (&file, options), configuration)?;
+            Ok((daemon, pid_files))
+        })
+        .and_then(|(mut daemon, mut pid_files)| {
+            pid_files.write().map_err(refused)?;
             if let Some(readiness) = readiness.take() {
                 readiness.ready().map_err(system("can't let go of the terminal"))?;
             }
@@ -437,14 +444,17 @@ fn test_configuration(arguments: &Arguments, loaded: &Loaded) -> Result<u8, Fail
         None => eprint!("{}", diagnostics.rich(std::io::stderr().is_terminal())),
     }
     // Whether scripts are safe is the host's to tell, not the text's.
-    let programs = loaded.configuration.as_ref().map(Programs::prepare);
-    if let Some(programs) = programs.filter(|programs| programs.insecure) {
-        for problem in &programs.problems {
-            eprintln!("{problem}");
-        }
-        return Ok(exit::SCRIPT_SECURITY);
+    let Some(programs) = loaded.configuration.as_ref().map(Programs::prepare) else {
+        return Ok(diagnostics.exit_code());
+    };
+    for problem in &programs.problems {
+        eprintln!("{problem}");
     }
-    Ok(diagnostics.exit_code())
+    Ok(match (programs.insecure, diagnostics.exit_code()) {
+        (true, _) => exit::SCRIPT_SECURITY,
+        (false, exit::OK) if !programs.problems.is_empty() => exit::FLAWED,
+        (false, code) => code,
+    })
 }
 
 /// Writes to standard output. Whoever has closed it has read enough.

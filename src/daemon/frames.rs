@@ -384,7 +384,7 @@ impl Ready {
             Family::Ipv4 => facts.primary_ipv4.map(IpAddr::V4),
             Family::Ipv6 => facts.link_local.ready().map(IpAddr::V6),
         };
-        let addresses: Vec<IpAddr> = params.listed().iter().map(|address| address.ip).collect();
+        let addresses: Vec<IpAddr> = params.advertised().collect();
         let content = AdvertContent {
             version: params.version,
             vrid: params.vrid,

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -93,15 +94,19 @@ impl Log for ToQueue {
 
 impl Journal {
     /// Writes to standard error. A pipe or terminal is opened a second time, so that it can be made
-    /// non-blocking for us without becoming so for whoever shares it.
+    /// non-blocking for us without becoming so for whoever shares it. A file is not: where we write
+    /// to it, whoever shares it goes on.
     pub(super) fn console() -> Self {
-        let stderr = OpenOptions::new()
-            .append(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open("/proc/self/fd/2")
-            .or_else(|_| {
-                std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned().map(File::from)
-            });
+        let shared = std::io::stderr().as_fd().try_clone_to_owned().map(File::from);
+        let is_file = |file: &File| file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let stderr = match shared {
+            Ok(file) if is_file(&file) => Ok(file),
+            shared => OpenOptions::new()
+                .append(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open("/proc/self/fd/2")
+                .or(shared),
+        };
         Journal::to(stderr.map_or(Sink::None, Sink::File))
     }
 

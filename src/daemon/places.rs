@@ -1,8 +1,8 @@
 //! Where this daemon is and has its files, and what it is called in the log: what the command line
 //! says, else the configuration, and apart for each of several on a host.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::args::Arguments;
@@ -48,36 +48,74 @@ impl Places {
         }
     }
 
-    /// Writes the process id where it belongs.
+    /// Makes the pid files ours, without a process id in them yet. What an earlier daemon has left
+    /// behind is nobody's: a lock on each ends with its process, however that ends.
     ///
     /// # Errors
-    /// Those of writing, with the file's name.
-    pub(super) fn write_pid_files(&self) -> io::Result<PidFiles> {
-        let mut written = PidFiles(Vec::new());
+    /// Those of opening, with the file's name; `AddrInUse` if a daemon runs that has one of them.
+    pub(super) fn claim_pid_files(&self) -> io::Result<PidFiles> {
+        let mut claimed = PidFiles(Vec::new());
         for path in &self.pid_files {
+            if claimed.0.iter().any(|(other, _)| other == path) {
+                continue;
+            }
             if let Some(directory) = path.parent() {
-                // If this fails, writing says so.
+                // If this fails, opening says so.
                 let _ = fs::create_dir_all(directory);
             }
-            fs::write(path, format!("{}\n", std::process::id())).map_err(|cause| {
-                let text = format!("can't write the pid file {}: {cause}", path.display());
-                io::Error::new(cause.kind(), text)
-            })?;
-            written.0.push(path.clone());
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            let file = options.open(path).map_err(|cause| about(path, &cause))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let pid = fs::read_to_string(path).unwrap_or_default();
+                    let text = format!(
+                        "a daemon runs already: process {} holds the pid file {}; stop it, or \
+                         give this one another with -p, and another --control",
+                        pid.trim(),
+                        path.display()
+                    );
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+                }
+                // A file system without locks: as without this.
+                Err(TryLockError::Error(_)) => {}
+            }
+            claimed.0.push((path.clone(), file));
         }
-        Ok(written)
+        Ok(claimed)
     }
 }
 
-/// The pid files, removed at the end.
-pub(super) struct PidFiles(Vec<PathBuf>);
+/// The pid files, locked; removed at the end.
+pub(super) struct PidFiles(Vec<(PathBuf, File)>);
+
+impl PidFiles {
+    /// Writes the process id into each.
+    ///
+    /// # Errors
+    /// Those of writing, with the file's name.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        for (path, file) in &mut self.0 {
+            let written = file
+                .set_len(0)
+                .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+            written.map_err(|cause| about(path, &cause))?;
+        }
+        Ok(())
+    }
+}
 
 impl Drop for PidFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
+        for (path, _) in &self.0 {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+fn about(path: &Path, cause: &io::Error) -> io::Error {
+    io::Error::new(cause.kind(), format!("can't write the pid file {}: {cause}", path.display()))
 }
 
 #[cfg(test)]

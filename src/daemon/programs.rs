@@ -4,7 +4,7 @@
 //! This asks the file system and the user database, which may take long: it is done before the loop
 //! runs, or in the thread that reads a configuration.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -111,13 +111,17 @@ impl Programs {
         });
         let checks = checks.collect();
         let notifications = &configuration.notifications;
-        let mut hooks = |of: &HashMap<Box<str>, Notify>| -> HashMap<Box<str>, Arc<Hooks>> {
-            let made =
-                of.iter().map(|(name, notify)| (name.clone(), workshop.hooks(notify).into()));
-            made.collect()
+        let mut hooks = |kind: &str, of: &HashMap<Box<str>, Notify>| {
+            // In the same order every time.
+            let of: BTreeMap<&Box<str>, &Notify> = of.iter().collect();
+            let made = of.into_iter().map(|(name, notify)| {
+                let hooks = workshop.hooks(&format!("{kind} {name}"), notify);
+                (name.clone(), Arc::new(hooks))
+            });
+            made.collect::<HashMap<_, _>>()
         };
-        let routers = hooks(&notifications.routers);
-        let groups = hooks(&notifications.groups);
+        let routers = hooks("vrrp_instance", &notifications.routers);
+        let groups = hooks("vrrp_sync_group", &notifications.groups);
         let fifos = configuration.global.scripts.fifos.iter().map(|fifo| Pipe {
             path: fifo.path.clone().into(),
             owner: workshop.owner(fifo.user.as_deref(), fifo.group.as_deref()),
@@ -246,30 +250,42 @@ impl<'c> Workshop<'c> {
     }
 
     fn check(&mut self, name: &str, command: &Command) -> Prepared {
+        let before = self.problems.len();
         let prepared = self.program(command, false, true);
         if let Err(why) = &prepared {
-            self.problems.push(format!("vrrp_script {name} counts as failed: {why}"));
+            self.problems.push(format!("it counts as failed: {why}"));
+        }
+        for problem in &mut self.problems[before..] {
+            *problem = format!("vrrp_script {name}: {problem}");
         }
         prepared
     }
 
-    fn hooks(&mut self, notify: &Notify) -> Hooks {
-        let mut run = |command: &Option<Command>, more: bool| {
+    fn hooks(&mut self, whose: &str, notify: &Notify) -> Hooks {
+        let mut run = |setting: &str, command: &Option<Command>, more: bool| {
+            let before = self.problems.len();
             let prepared = self.program(command.as_ref()?, more, false);
             if let Err(why) = &prepared {
-                self.problems.push(format!("a notification will not be run: {why}"));
+                self.problems.push(format!("it will not be run: {why}"));
+            }
+            for problem in &mut self.problems[before..] {
+                *problem = format!("{whose}: {setting}: {problem}");
             }
             Some(prepared)
         };
         Hooks {
-            master: run(&notify.master, false),
-            backup: run(&notify.backup, false),
-            fault: run(&notify.fault, false),
-            stop: run(&notify.stop, false),
-            deleted: run(&notify.deleted, false),
+            master: run("notify_master", &notify.master, false),
+            backup: run("notify_backup", &notify.backup, false),
+            fault: run("notify_fault", &notify.fault, false),
+            stop: run("notify_stop", &notify.stop, false),
+            deleted: run("notify_deleted", &notify.deleted, false),
             tells_deleted: notify.tells_deleted,
-            any: run(&notify.any, true),
-            master_rx_lower_pri: run(&notify.master_rx_lower_pri, false),
+            any: run("notify", &notify.any, true),
+            master_rx_lower_pri: run(
+                "notify_master_rx_lower_pri",
+                &notify.master_rx_lower_pri,
+                false,
+            ),
             priority_changes: notify.priority_changes,
             mail: notify.mail,
         }

@@ -133,7 +133,7 @@ pub(super) fn notice(
         Notice::AddressesDiffer { source, theirs } => warn!(
             "VRRP_Instance({name}) advert from {source} with {theirs} addresses, \
              which are not our {}{more}",
-            view.params.listed().len()
+            view.params.advertised().count()
         ),
         Notice::OwnAddress { source } => warn!(
             "VRRP_Instance({name}) advert from our own address {source}: \

@@ -859,8 +859,8 @@ impl Details {
             }
         }
         let mut advertised = Vec::new();
-        for address in params.listed() {
-            match (params.transport.family, address.ip) {
+        for ip in params.advertised() {
+            match (params.transport.family, ip) {
                 (Family::Ipv4, IpAddr::V4(ip)) => advertised.extend(ip.octets()),
                 (Family::Ipv6, IpAddr::V6(ip)) => advertised.extend(ip.octets()),
                 _ => {}

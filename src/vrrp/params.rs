@@ -57,6 +57,8 @@ pub struct Extras {
     /// How many of its addresses, the last ones, adverts don't list
     /// (`virtual_ipaddress_excluded`). They may be of the other family.
     pub excluded: usize,
+    /// What adverts list, if one of the addresses is written twice; else nothing.
+    pub advertised: Box<[IpAddr]>,
     /// Addresses that nobody misses (`no_track`): where they are, and what.
     pub untracked: Box<[(LinkId, IpAddr)]>,
     /// Routes and policy rules, routes first, in the order in which they are added.
@@ -139,10 +141,17 @@ impl RouterParams {
         self.priority == 255
     }
 
-    /// The addresses that its adverts list.
+    /// The addresses that its adverts list, each once.
     pub fn listed(&self) -> &[VirtualAddress] {
         let listed = self.addresses.len().saturating_sub(self.extras.excluded);
         self.addresses.get(..listed).unwrap_or_default()
+    }
+
+    /// What its adverts list.
+    pub fn advertised(&self) -> impl Iterator<Item = IpAddr> {
+        let repeated = &self.extras.advertised;
+        let once = if repeated.is_empty() { self.listed() } else { &[] };
+        once.iter().map(|address| address.ip).chain(repeated.iter().copied())
     }
 
     /// Whether it minds if that address is lost.

@@ -307,7 +307,7 @@ fn what_has_no_effect_is_told_in_detail_only() {
     }
 }
 
-/// The second one at the same control socket must not disturb the first.
+/// The second one with the same pid file or control socket must not disturb the first.
 #[test]
 fn a_second_daemon_is_refused() {
     if !able(&[]) {
@@ -317,16 +317,25 @@ fn a_second_daemon_is_refused() {
     let first = Viprd::start(&site, "r", &router(QUICK));
     first.becomes("MASTER");
     eventually("the address", || site.address("r", "eth0", "10.9.0.50"));
-    let mut second = Command::new(VIPRD);
     let conf = first.socket().with_file_name("viprd.conf");
-    second.args(["-n", "-l"]).arg("-f").arg(conf).arg("-p").arg(first.pid_file());
-    second.arg("--control").arg(first.socket());
-    let output = site.inside("r", || second.output()).expect("viprd runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(71), "{said}");
-    assert!(said.contains("is viprd running already?"), "{said}");
-    assert!(said.contains(first.socket().to_str().expect("a path")), "{said}");
-    assert!(first.pid_file().exists(), "the pid file is the first one's");
+    let other = |name: &str| first.socket().with_file_name(name);
+    let holds = format!("process {} holds the pid file", first.pid());
+    for (pid, control, words) in [
+        (first.pid_file(), other("other.sock"), &*holds),
+        (other("other.pid"), first.socket(), "is viprd running already?"),
+    ] {
+        let mut second = Command::new(VIPRD);
+        second.args(["-n", "-l"]).arg("-f").arg(&conf).arg("-p").arg(&pid);
+        second.arg("--control").arg(&control);
+        let output = site.inside("r", || second.output()).expect("viprd runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(71), "{said}");
+        assert!(said.contains(words), "{said}");
+        let taken = if pid == first.pid_file() { &pid } else { &control };
+        assert!(said.contains(taken.to_str().expect("a path")), "{said}");
+        let kept = fs::read_to_string(first.pid_file()).expect("the first one's pid file");
+        assert_eq!(kept.trim(), first.pid().to_string());
+    }
     assert_eq!(first.state(), "MASTER");
     assert!(site.address("r", "eth0", "10.9.0.50").is_some());
     first.stop();

@@ -261,7 +261,9 @@ fn write_show(out: &mut impl Write, router: &ShowRecord) -> Result<(), Failure> 
         line("Authentication", clean(&router.authentication))?;
     }
     line("Preempt", preempt(router))?;
-    line("Tracks", list(&router.tracked_interfaces))?;
+    let must_be_up = router.tracked_interfaces.iter().map(|name| format!("interface {name}"));
+    let tracks: Vec<String> = must_be_up.chain(router.tracks.iter().cloned()).collect();
+    line("Tracks", list(&tracks))?;
     let mut title = "Addresses";
     for address in &status.addresses {
         line(title, full_address(address))?;

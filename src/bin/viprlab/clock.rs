@@ -24,9 +24,30 @@ pub(crate) fn arrival<S>(message: &RecvMsg<'_, '_, S>) -> Instant {
 /// does no harm beyond the instant between stamp and reading.
 fn at_stamp(stamp: TimeSpec) -> Instant {
     let stamp = Duration::from(stamp);
-    let now = Instant::now();
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (now, wall) = both_clocks();
     now.checked_sub(wall.saturating_sub(stamp)).unwrap_or(now)
+}
+
+/// The same moment on the monotonic clock and on the wall clock. A thread may lose its processor
+/// between two readings, so the closest of several counts.
+fn both_clocks() -> (Instant, Duration) {
+    /// Readings closer than this are close enough.
+    const CLOSE: Duration = Duration::from_micros(2);
+    const TRIES: usize = 16;
+    let read = || {
+        let before = Instant::now();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (before.elapsed(), before, wall)
+    };
+    let mut best = read();
+    for _ in 1..TRIES {
+        if best.0 <= CLOSE {
+            break;
+        }
+        best = best.min(read());
+    }
+    let (apart, before, wall) = best;
+    (before + apart / 2, wall)
 }
 
 /// Milliseconds from `start` to `moment`; negative if it lies before.

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use super::Check;
 use crate::base::{LinkId, Way};
 use crate::config::diagnostic::{Diagnostic, codes};
-use crate::config::facts::{Facts, ip_of};
+use crate::config::facts::{Facts, default_interface, ip_of};
 use crate::config::keywords::route::{routes, rules};
-use crate::config::keywords::{Key, address, global, instance, root};
+use crate::config::keywords::{Key, address, instance, root};
 use crate::config::model::{Datum, Entry, Section};
 use crate::config::ways::{FIRST_PREFERENCE, Reading, Refused};
 
@@ -30,14 +30,9 @@ impl Check<'_> {
 
     /// The lines outside of virtual routers.
     pub(super) fn static_lines(&mut self, model: &Section, globals: &Section) {
-        let interface = globals.text(global::DEFAULT_INTERFACE);
+        let interface = default_interface(globals);
         for entry in model.lines(root::STATIC_IPADDRESS) {
-            self.address_line(entry, interface);
-            if entry.get(address::DEV).is_none() && interface.is_none() {
-                let message = "this line of `static_ipaddress` has no interface";
-                let finding = Diagnostic::new(codes::NO_INTERFACE, entry.span, message);
-                self.tell(finding.label("left out").help("add `dev` and an interface"));
-            }
+            self.address_line(entry, Some(interface));
         }
         for entry in model.lines(root::STATIC_ROUTES) {
             self.route_line(entry, root::STATIC_ROUTES);

@@ -109,16 +109,17 @@ impl Check<'_> {
 
     /// Addresses that several virtual routers carry on the same interface.
     pub(super) fn shared_addresses(&mut self, routers: &[Facts<'_>]) {
-        let mut carriers: HashMap<(IpAddr, &str), (&Facts<'_>, &Entry)> = HashMap::new();
+        let mut carriers: HashMap<(IpAddr, &str), (&Facts<'_>, &Entry, bool)> = HashMap::new();
         let mut told = HashSet::new();
         for router in routers {
             let excluded = router.section.lines(instance::VIRTUAL_IPADDRESS_EXCLUDED);
-            let excluded = excluded.filter_map(|entry| Some((entry, ip_of(entry)?)));
-            for (entry, ip) in router.addresses().chain(excluded) {
+            let excluded = excluded.filter_map(|entry| Some((entry, ip_of(entry)?, false)));
+            let listed = router.addresses().map(|(entry, ip)| (entry, ip, true));
+            for (entry, ip, is_listed) in listed.chain(excluded) {
                 let dev = entry.get(address::DEV).and_then(|setting| setting.text());
                 let Some(link) = dev.or(router.interface) else { continue };
-                let Some(&(first, other)) = carriers.get(&(ip, link)) else {
-                    carriers.insert((ip, link), (router, entry));
+                let Some(&(first, other, other_listed)) = carriers.get(&(ip, link)) else {
+                    carriers.insert((ip, link), (router, entry, is_listed));
                     continue;
                 };
                 let same_router = std::ptr::eq(first.section, router.section);
@@ -126,7 +127,10 @@ impl Check<'_> {
                     (
                         codes::DUPLICATE_ENTRY,
                         format!("`{ip}` is listed twice in `{}`", router.name()),
-                        "ignored",
+                        match is_listed && other_listed {
+                            true => "set once, but listed in adverts again, as by keepalived",
+                            false => "ignored",
+                        },
                     )
                 } else {
                     let message = format!(

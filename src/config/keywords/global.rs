@@ -80,8 +80,8 @@ keywords! {
     DYNAMIC_INTERFACES "dynamic_interfaces": Shape::Args(&[maybe(Kind::Choice(&["allow_if_changes"]), "allow_if_changes")]), "",
         Moot("interfaces may always come and go"),
         "Accepts interfaces that don't exist yet.";
-    DEFAULT_INTERFACE "default_interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "eth0", Works,
-        "The interface of addresses and virtual routers that name none.";
+    DEFAULT_INTERFACE "default_interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "eth0 for static addresses, none for virtual routers", Works,
+        "The interface of static addresses and virtual routers that name none.";
     DISABLE_LOCAL_IGMP "disable_local_igmp": FLAG, "", Works,
         "Stops the kernel from sending IGMP reports for groups of the local link.";
     VMAC_PREFIX "vmac_prefix": Shape::Args(&[arg(Kind::Interface, "PREFIX")]), "vrrp", Works,

@@ -12,7 +12,7 @@ keywords! {
     // What it is.
     STATE "state": Shape::Args(&[arg(Kind::Choice(&["MASTER", "BACKUP"]), "MASTER|BACKUP")]), "BACKUP", Works,
         "The state that is expected at first; priorities decide what it really becomes.";
-    INTERFACE "interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "as default_interface", Works,
+    INTERFACE "interface": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "as default_interface, if that is given", Works,
         "The interface that carries its adverts, and its addresses unless they say otherwise.";
     VIRTUAL_ROUTER_ID "virtual_router_id": Shape::Args(&[arg(Kind::Int(1, 255, ""), "ID")]), "", Works,
         "Its number on the wire, the same on all routers that share its addresses.";

@@ -17,7 +17,7 @@ pub(crate) use line::{BLANKS, Line};
 
 use super::diagnostic::{Diagnostic, Findings, codes};
 use super::source::{FileId, Files, SourceMap, TextSpan};
-use super::{MAX_LINE, Options};
+use super::{MAX_LINE, Options, host};
 use define::{Definition, Definitions};
 use include::{Include, IncludeCheck};
 use sequence::Sequence;
@@ -36,7 +36,7 @@ pub(crate) struct Preprocessor<'a> {
     frames: Vec<Frame>,
     definitions: Definitions,
     /// Lines looked at so far.
-    pub(crate) lines: u64,
+    lines: u64,
     /// References that were replaced in this line.
     references: u32,
     random: u64,
@@ -45,6 +45,8 @@ pub(crate) struct Preprocessor<'a> {
     instance: String,
     /// Names of the files that were opened, in order.
     pub(crate) opened: Vec<Box<str>>,
+    /// The file to begin with couldn't be read.
+    pub(crate) unreadable: bool,
 }
 
 /// Where lines come from at the moment; the last frame is asked first.
@@ -105,6 +107,7 @@ impl<'a> Preprocessor<'a> {
             context: None,
             instance: options.config_id.clone(),
             opened: Vec::new(),
+            unreadable: false,
         }
     }
 
@@ -120,7 +123,13 @@ impl<'a> Preprocessor<'a> {
             Ok(bytes) => self.push_file(&shown, path, &bytes, IncludeCheck::of(self.options)),
             Err(error) => {
                 let message = format!("can't read `{shown}`: {}", plain(&error));
-                let help = "check the name and the permissions, or give another file with -f";
+                self.unreadable = true;
+                let help = match host::is_default(path) {
+                    true => {
+                        format!("write it, or a {}, or give another file with -f", host::FILES[1])
+                    }
+                    false => "check the name and the permissions".to_owned(),
+                };
                 self.findings.push(Diagnostic::nowhere(codes::CANNOT_READ, message).help(help));
             }
         }
@@ -225,11 +234,17 @@ impl<'a> Preprocessor<'a> {
                             } else {
                                 "this line holds a NUL character".to_owned()
                             };
+                            let help = if raw.len() > MAX_LINE {
+                                "shorten it, or split it into several"
+                            } else {
+                                "save the file as plain text in UTF-8: this looks like UTF-16, or \
+                                 like no text at all"
+                            };
                             let span = TextSpan { end: span.end.min(span.start + 40), ..span };
                             self.findings.push(
                                 Diagnostic::new(codes::BAD_LINE, span, what)
                                     .label("the line is left out")
-                                    .help("shorten it, or split it into several"),
+                                    .help(help),
                             );
                             continue;
                         }

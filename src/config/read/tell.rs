@@ -3,6 +3,7 @@
 use super::{Reader, Words, refuse_key};
 use crate::config::diagnostic::{Code, Diagnostic, codes};
 use crate::config::keywords::group::sync;
+use crate::config::keywords::instance;
 use crate::config::keywords::{Arg, Effect, Keyword, Kind, Place, Shape};
 use crate::config::model::Section;
 use crate::config::source::TextSpan;
@@ -54,6 +55,14 @@ impl Reader<'_> {
                 Diagnostic::new(codes::UNKNOWN_KEYWORD, span, message)
                     .help("viprd.conf(5) lists all keywords; remove it, or comment it out with #")
             }
+        };
+        let finding = match word.chars().find(|&sign| is_invisible(sign)) {
+            Some(sign) => finding.help(format!(
+                "it holds an invisible character (U+{:04X}), as copied from a web page: write it \
+                 anew with plain spaces",
+                u32::from(sign)
+            )),
+            None => finding,
         };
         self.tell(statement, finding.label(whole));
     }
@@ -125,7 +134,9 @@ impl Reader<'_> {
             None => format!("{}; `{name}` expects {}", refused.message, refused.expected),
         };
         let code = if undefined.is_some() { codes::UNDEFINED_VALUE } else { refused.code };
+        let needed = [instance::VIRTUAL_ROUTER_ID, instance::INTERFACE].contains(&keyword.key);
         let left_out = match keyword.default {
+            _ if needed => "left out, and with it the whole virtual router".to_owned(),
             _ if keyword.key.place().line().is_some() => "the line is left out".to_owned(),
             _ if matches!(keyword.shape, Shape::Lines(_) | Shape::Words(_)) => {
                 "left out".to_owned()
@@ -181,6 +192,13 @@ impl Reader<'_> {
             let name = keyword.name;
             let (code, message): (&'static Code, _) = match keyword.effect {
                 Effect::Works => continue,
+                // Whoever writes one of these relies on it.
+                Effect::NotYet
+                    if [instance::TRACK_BFD, sync::TRACK_BFD, instance::USE_IPVLAN]
+                        .contains(&keyword.key) =>
+                {
+                    (codes::RELIED_ON, format!("`{name}` is accepted, but does nothing yet"))
+                }
                 Effect::NotYet => {
                     (codes::NOT_YET, format!("`{name}` is accepted, without effect yet"))
                 }
@@ -209,6 +227,12 @@ impl Reader<'_> {
         }
         self.findings.push(finding);
     }
+}
+
+/// Whether people see nothing, or a space, where the language sees a character of a word.
+fn is_invisible(sign: char) -> bool {
+    !sign.is_ascii() && sign.is_whitespace()
+        || matches!(sign, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
 /// How a keyword is written: `priority PRIORITY`.
