@@ -296,6 +296,11 @@ impl Findings {
         found
     }
 
+    /// Whether nothing has been found so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Keeps a finding, or counts it if the same was already found at the same place.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         if let Some(span) = diagnostic.span {

@@ -54,6 +54,7 @@ use diagnostic::codes;
 use keywords::{Place, root};
 use lex::Preprocessor;
 use model::Section;
+use source::TextSpan;
 
 /// The longest line, before and after definitions are replaced, in bytes.
 const MAX_LINE: usize = 1 << 16;
@@ -153,14 +154,12 @@ pub enum Static {
 /// off while it was written, so a reload doesn't take it.
 fn nothing_to_run(path: &Path, says_nothing: bool) -> Diagnostic {
     let file = path.display();
-    match says_nothing {
-        true => Diagnostic::nowhere(codes::EMPTY, format!("`{file}` says nothing"))
-            .help("define a virtual router: `vrrp_instance NAME { … }`; see viprd.conf(5)"),
-        false => {
-            let message = format!("`{file}` defines no virtual router");
-            Diagnostic::nowhere(codes::NO_ROUTERS, message)
-        }
-    }
+    let (code, message) = match says_nothing {
+        true => (codes::EMPTY, format!("`{file}` says nothing")),
+        false => (codes::NO_ROUTERS, format!("`{file}` defines no virtual router")),
+    };
+    Diagnostic::new(code, TextSpan::default(), message)
+        .help("define one: `vrrp_instance NAME { … }`; see viprd.conf(5)")
 }
 
 /// Reads a configuration file and everything that it includes.
@@ -187,7 +186,8 @@ pub fn load(path: &Path, files: &dyn Files, options: &Options) -> Loaded {
     let names = iproute::Names::read(&model, &globals, files);
     let routers = check::check(&model, &globals, &names, options, &mut findings);
     if !unreadable && model.blocks(root::VRRP_INSTANCE).next().is_none() {
-        findings.push(nothing_to_run(path, says_nothing));
+        // What is wrong with a file may be all that it says.
+        findings.push(nothing_to_run(path, says_nothing && findings.is_empty()));
     }
     let configuration = lower::lower(&model, &globals, &names, &routers);
     let work = findings.work;

@@ -120,6 +120,10 @@ pub struct ScriptSettings {
     pub shutdown_timeout: Span,
     /// Whether all states are written to the named pipes after a reload.
     pub states_on_reload: bool,
+    /// How long a notification may take, if that is given.
+    pub notify_timeout: Option<Span>,
+    /// Whether notifications that wait are left out when their state is over.
+    pub skips_overtaken: bool,
     /// Named pipes that get changes of state, with what reads them.
     pub fifos: Vec<Fifo>,
 }
@@ -233,6 +237,8 @@ pub(super) fn settings(model: &Section, globals: &Section) -> Global {
             shutdown: globals.command(global::SHUTDOWN_SCRIPT).cloned(),
             shutdown_timeout: seconds(global::SHUTDOWN_SCRIPT_TIMEOUT, 10),
             states_on_reload: globals.is_set(global::FIFO_WRITE_VRRP_STATES_ON_RELOAD),
+            notify_timeout: globals.time(global::VIPRD_NOTIFY_TIMEOUT),
+            skips_overtaken: globals.is_set(global::VIPRD_NOTIFY_SKIP_OVERTAKEN),
             fifos: fifos(globals),
         },
         mail: mail(globals),

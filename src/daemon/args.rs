@@ -236,6 +236,17 @@ fn split(arguments: &[String]) -> Vec<String> {
             while let Some(option) = rest.next() {
                 split.push(format!("-{option}"));
                 let value = rest.as_str();
+                // keepalived takes a file right behind these two; a cluster has no slash.
+                let file_for = match option {
+                    't' if value.starts_with('/') => Some("--config-test-to"),
+                    'g' if value.starts_with('/') => Some("--log-file-to"),
+                    _ => None,
+                };
+                if let Some(long) = file_for {
+                    split.pop();
+                    split.extend([long.to_owned(), value.to_owned()]);
+                    break;
+                }
                 if WITH_VALUE.iter().any(|(short, _)| *short == Some(option)) {
                     if !value.is_empty() {
                         split.push(value.to_owned());
@@ -308,6 +319,13 @@ mod tests {
         assert_eq!(read("--config-test=/tmp/x").config_test_to, Some("/tmp/x".into()));
         assert!(read("--log-file").log_file);
         assert_eq!(read("--log-file=/tmp/y").log_file_to, Some("/tmp/y".into()));
+    }
+
+    #[test]
+    fn a_file_may_stand_right_behind_its_option() {
+        assert_eq!(read("-nt/tmp/x").config_test_to, Some("/tmp/x".into()));
+        assert_eq!(read("-g/tmp/y -D").log_file_to, Some("/tmp/y".into()));
+        assert!(read("-ntD").log_detail);
     }
 
     #[test]

@@ -95,15 +95,22 @@ impl Processes {
         let before = patterns(&former);
         for Tracker { id, name, what } in trackers {
             let TrackerKind::Process(what) = what else { continue };
-            let place = former.iter().position(|old| old.id == *id && old.what == *what);
-            self.tracked.push(match place {
-                Some(place) => former.swap_remove(place),
-                None => {
-                    let (name, what) = (name.clone(), what.clone());
-                    let quorum = Quorum::new(params(&what));
-                    Tracked { id: *id, name, what, quorum }
+            let place = former.iter().position(|old| old.id == *id);
+            let quorum = match place.map(|place| former.swap_remove(place)) {
+                // Nobody shall be without what was known of it.
+                Some(mut old) => {
+                    if pattern(&old.what) != pattern(what) {
+                        old.quorum.recount();
+                    }
+                    if old.what != *what {
+                        old.quorum.rejudge(params(what));
+                    }
+                    old.quorum
                 }
-            });
+                None => Quorum::new(params(what)),
+            };
+            let (name, what) = (name.clone(), what.clone());
+            self.tracked.push(Tracked { id: *id, name, what, quorum });
         }
         let now = patterns(&self.tracked);
         for Tracked { id, quorum, .. } in &self.tracked {

@@ -58,6 +58,10 @@ pub(super) struct Programs {
     pub(super) insecure: bool,
     /// Whether all states are written to them after a reload.
     pub(super) states_on_reload: bool,
+    /// How long a notification may take, if that is given.
+    pub(super) notify_timeout: Option<Span>,
+    /// Whether one that waits is left out when its state is over.
+    pub(super) skips_overtaken: bool,
     /// What has to be told of them.
     pub(super) problems: Vec<String>,
 }
@@ -145,6 +149,7 @@ impl Programs {
         let insecure = workshop.safe.values().any(Result::is_err);
         let problems = workshop.problems;
         let states_on_reload = scripts.states_on_reload;
+        let (notify_timeout, skips_overtaken) = (scripts.notify_timeout, scripts.skips_overtaken);
         Programs {
             checks,
             routers,
@@ -155,6 +160,8 @@ impl Programs {
             mail,
             insecure,
             states_on_reload,
+            notify_timeout,
+            skips_overtaken,
             problems,
         }
     }

@@ -454,7 +454,8 @@ impl Daemon {
             if waited < LAST_NEWS_PATIENCE {
                 return false;
             }
-            warn!("stopping although some notifications have not been delivered");
+            let undelivered = self.scripts.undelivered();
+            warn!("stopping although notifications have not been delivered: {undelivered}");
         }
         if !gone {
             warn!("stopping although some addresses or interfaces are still on the host");

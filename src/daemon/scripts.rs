@@ -34,13 +34,18 @@ const FORK: Span = Span::from_millis(1);
 /// How long to wait for room between two deadlines, and how long at a time.
 const CROWD_PATIENCE: Span = Span::from_millis(50);
 const CROWD_PAUSE: Span = Span::from_micros(500);
-/// Notifications at work at a time, and how many may wait.
+/// Notifications at work at a time, not counting those that take longer than [`LINGERING`]; those
+/// counted, too; and how many may wait.
 const NOTICES_AT_ONCE: usize = 16;
+const NOTICES_IN_ALL: usize = 256;
 const NOTICES_WAITING: usize = 100_000;
 /// The same for mails, which one server gets.
 const MAILS_AT_ONCE: usize = 4;
 const MAILS_WAITING: usize = 10_000;
-/// How long a notification may take, and how long it has after SIGTERM.
+/// After this a notification is in nobody's way any more but that of its own virtual router.
+const LINGERING: Span = Span::from_secs(1);
+/// How long a notification may take unless that is configured, and how long any program has after
+/// SIGTERM.
 const NOTICE_PATIENCE: Span = Span::from_secs(60);
 const GRACE: Span = Span::from_secs(2);
 /// What is read of one program's output in a turn.
@@ -61,6 +66,10 @@ pub(super) struct Scripts {
     ready: Vec<usize>,
     checks: BTreeMap<TrackId, Checked>,
     queue: Queue<Notice>,
+    /// How long a notification may take.
+    patience: Span,
+    /// Whether notifications that wait are left out when their state is over.
+    skips_overtaken: bool,
     mails: Queue<Notice>,
     mailer: Option<Mailer>,
     routers: HashMap<Box<str>, Arc<Hooks>>,
@@ -99,6 +108,8 @@ struct Run {
     /// When it is told to end, and then made to.
     until: Instant,
     told_to_end: bool,
+    /// When it takes long, for a notification that does not yet.
+    lingers_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +128,7 @@ struct Notice {
     /// Further arguments.
     arguments: Option<Box<[Box<str>; 4]>>,
     title: Arc<str>,
+    news: News,
 }
 
 /// A named pipe that is written to.
@@ -153,8 +165,10 @@ impl Scripts {
             slots: Vec::new(),
             ready: Vec::new(),
             checks: BTreeMap::new(),
-            queue: Queue::new(NOTICES_AT_ONCE, NOTICES_WAITING),
-            mails: Queue::new(MAILS_AT_ONCE, MAILS_WAITING),
+            queue: Queue::new(NOTICES_AT_ONCE, NOTICES_IN_ALL, NOTICES_WAITING),
+            mails: Queue::new(MAILS_AT_ONCE, MAILS_AT_ONCE, MAILS_WAITING),
+            patience: NOTICE_PATIENCE,
+            skips_overtaken: false,
             mailer: None,
             routers: HashMap::new(),
             groups: HashMap::new(),
@@ -226,6 +240,8 @@ impl Scripts {
         self.former_groups = mem::replace(&mut self.groups, programs.groups);
         self.mailer = programs.mail;
         self.states_on_reload = programs.states_on_reload;
+        self.patience = programs.notify_timeout.unwrap_or(NOTICE_PATIENCE);
+        self.skips_overtaken = programs.skips_overtaken;
         self.next = Instant::ZERO;
     }
 
@@ -386,6 +402,18 @@ impl Scripts {
             _ => &hooks.any,
         };
         let mails = hooks.mail;
+        if self.skips_overtaken && news.is_state() {
+            let left_out = self.queue.take_back(subject, |notice| notice.news.is_state());
+            if left_out > 0 {
+                debug!("{left_out} notifications of {name} are left out: it is {state} by now");
+            }
+        }
+        // Somebody who sends such adverts sends many: the one that waits tells of them all.
+        if news == News::MasterRxLowerPri
+            && self.queue.waiting(subject).any(|notice| notice.news == news)
+        {
+            return;
+        }
         // First what is for this state alone, then what is for all.
         let arguments = || {
             let priority = priority.to_string();
@@ -398,6 +426,7 @@ impl Scripts {
                 program: program.clone(),
                 arguments: with_arguments.then(arguments),
                 title: format!("notification of {name}, {state}").into(),
+                news,
             };
             self.queue.push(subject, notice);
             self.next = Instant::ZERO;
@@ -429,7 +458,8 @@ impl Scripts {
             ),
         };
         let program = Ok(Arc::new(mailer.program.with_arguments(&[&title, &text])));
-        let notice = Notice { program, arguments: None, title: format!("mail {title}").into() };
+        let title = format!("mail {title}").into();
+        let notice = Notice { program, arguments: None, title, news };
         self.mails.push(subject, notice);
         self.next = Instant::ZERO;
     }
@@ -478,7 +508,8 @@ impl Scripts {
         }
         let checks = self.checks.values().filter(|_| !self.stopping);
         let checks = checks.map(|checked| checked.check.deadline());
-        let runs = self.slots.iter().flatten().map(|run| run.until);
+        let runs = self.slots.iter().flatten();
+        let runs = runs.map(|run| run.until.min(run.lingers_at.unwrap_or(Instant::NEVER)));
         let speaking = self.pipes.iter().filter(|pipe| !pipe.backlog.is_empty());
         let pipes = speaking.map(|pipe| pipe.retry_at);
         checks.chain(runs).chain(pipes).min().unwrap_or(Instant::NEVER)
@@ -551,9 +582,9 @@ impl Scripts {
                 (program, _) => (*program).clone(),
             };
             let what = What::Notice(subject);
-            let until = now + NOTICE_PATIENCE;
+            let until = now + self.patience;
             if self.start(now, program, notice.title, what, until, io).is_none() {
-                self.queue.done(subject);
+                self.queue.done(subject, false);
             }
         }
         match self.queue.take_lost() {
@@ -570,7 +601,7 @@ impl Scripts {
             *spawns -= 1;
             let (what, until) = (What::Mail(subject), now + patience);
             if self.start(now, notice.program, notice.title, what, until, io).is_none() {
-                self.mails.done(subject);
+                self.mails.done(subject, false);
             }
         }
         match self.mails.take_lost() {
@@ -606,12 +637,13 @@ impl Scripts {
         match watched {
             Ok(child) => {
                 let excerpt = Excerpt::default();
-                let run = Run { child, excerpt, what, title, until, told_to_end: false };
+                let lingers_at = matches!(what, What::Notice(_)).then(|| now + LINGERING);
+                let told_to_end = false;
+                let run = Run { child, excerpt, what, title, until, told_to_end, lingers_at };
                 if slot == self.slots.len() {
                     self.slots.push(None);
                 }
                 self.slots[slot] = Some(run);
-                let _ = now;
                 Some(slot)
             }
             Err(cause) => {
@@ -654,7 +686,7 @@ impl Scripts {
     }
 
     fn on_ended(&mut self, now: Instant, run: Run, ended: Ended) {
-        let Run { excerpt, what, title, told_to_end, .. } = run;
+        let Run { excerpt, what, title, told_to_end, lingers_at, .. } = run;
         let how = match ended {
             Ended::Exited(status) => format!("exited with status {status}"),
             Ended::Signalled(signal) => format!("ended by signal {signal}"),
@@ -681,16 +713,16 @@ impl Scripts {
                 self.next = self.next.min(now);
             }
             What::Notice(subject) => {
-                self.queue.done(subject);
+                self.queue.done(subject, lingers_at.is_none());
                 if told_to_end {
-                    warn!("{title}: took more than {NOTICE_PATIENCE} s and was {how}");
+                    warn!("{title}: took more than {} s and was {how}", self.patience);
                 } else if !well {
                     warn!("{title}: {how}");
                 }
                 self.next = Instant::ZERO;
             }
             What::Mail(subject) => {
-                self.mails.done(subject);
+                self.mails.done(subject, false);
                 if !well {
                     warn!("{title}: not sent: {how}");
                 }
@@ -719,6 +751,9 @@ impl Scripts {
 
     fn end_late_ones(&mut self, now: Instant) {
         for run in self.slots.iter_mut().flatten() {
+            if run.lingers_at.take_if(|at| *at <= now).is_some() {
+                self.queue.linger();
+            }
             if run.until <= now {
                 let signal = if run.told_to_end { libc::SIGKILL } else { libc::SIGTERM };
                 run.child.signal_group(signal);
@@ -777,13 +812,38 @@ impl Scripts {
         let has_reader = self.slots.iter().flatten().any(is_reader);
         let heard =
             |pipe: &Speaking| pipe.backlog.is_empty() && (!has_reader || pipe.fifo.unread() == 0);
-        if !self.queue.is_empty() || !self.pipes.iter().all(heard) {
+        // A mail that is on its way arrives without us.
+        let mails_wait = self.mails.all_waiting().next().is_some();
+        if !self.queue.is_empty() || mails_wait || !self.pipes.iter().all(heard) {
             return false;
         }
         // What has left the pipe may not have been dealt with yet, and a reader that does not expect
         // SIGTERM, as keepalived ends it, would be cut off amid a line.
         let until = *self.readers_until.get_or_insert(now + READER_PATIENCE);
         !has_reader || now >= until
+    }
+
+    /// What has not been delivered although the time is over, in words; empty if nothing.
+    pub(super) fn undelivered(&self) -> String {
+        let waiting: Vec<&Arc<str>> = self.queue.all_waiting().map(|it| &it.title).collect();
+        let running = self.slots.iter().flatten();
+        let running = running.filter(|run| matches!(run.what, What::Notice(_)));
+        let (cut_off, mails) = (running.count(), self.mails.len());
+        let mut told: Vec<String> = Vec::new();
+        if let Some(first) = waiting.iter().min() {
+            let more = if waiting.len() > 1 { " and others" } else { "" };
+            told.push(format!("{} not begun ({first}{more})", waiting.len()));
+        }
+        if cut_off > 0 {
+            told.push(format!("{cut_off} cut off"));
+        }
+        if mails > 0 {
+            told.push(format!("{mails} not mailed"));
+        }
+        let unread =
+            self.pipes.iter().filter(|pipe| !pipe.backlog.is_empty() || pipe.fifo.unread() > 0);
+        told.extend(unread.map(|pipe| format!("some in {}", pipe.fifo.path().display())));
+        told.join(", ")
     }
 
     /// Ends what still runs.
@@ -809,6 +869,11 @@ impl News {
             StateName::Fault => Some(News::Fault),
             StateName::Init => None,
         }
+    }
+
+    /// Whether the next such makes it outdated. STOP and DELETED are for good.
+    fn is_state(self) -> bool {
+        matches!(self, News::Master | News::Backup | News::Fault)
     }
 
     fn as_str(self) -> &'static str {

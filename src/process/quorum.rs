@@ -31,6 +31,21 @@ impl Quorum {
         Quorum { params, count: None, good: None, waiting: None }
     }
 
+    /// From now on it is judged like that: what is known of it is judged anew.
+    pub fn rejudge(&mut self, params: QuorumParams) {
+        self.params = params;
+        self.waiting = None;
+        if let Some(count) = self.count {
+            self.good = Some(self.suffices(count));
+        }
+    }
+
+    /// Another program is counted from now on. Until the first count it is taken to be as the other
+    /// was.
+    pub fn recount(&mut self) {
+        (self.count, self.waiting) = (None, None);
+    }
+
     /// How it is judged.
     pub fn params(&self) -> QuorumParams {
         self.params
@@ -120,6 +135,24 @@ mod tests {
             quorum.on_count(at(1), count);
             assert_eq!(quorum.is_good(), Some(good));
         }
+    }
+
+    #[test]
+    fn another_judgement_is_of_the_same_count() {
+        let mut quorum = quorum(1, u32::MAX, 5, 5);
+        quorum.on_count(at(1), 2);
+        quorum.on_count(at(2), 0);
+        let params = QuorumParams { at_least: 0, at_most: 1, ..quorum.params() };
+        quorum.rejudge(params);
+        assert_eq!((quorum.is_good(), quorum.deadline()), (Some(true), Instant::NEVER));
+        quorum.rejudge(QuorumParams { at_least: 1, ..params });
+        assert_eq!(quorum.is_good(), Some(false));
+        // Of another program nothing is known; it counts as the one before until it is.
+        quorum.recount();
+        quorum.rejudge(params);
+        assert_eq!((quorum.is_good(), quorum.count()), (Some(false), None));
+        quorum.on_count(at(9), 1);
+        assert_eq!((quorum.is_good(), quorum.deadline()), (Some(true), Instant::NEVER));
     }
 
     #[test]

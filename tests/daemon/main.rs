@@ -33,6 +33,7 @@ mod ipv6;
 mod lifecycle;
 mod links;
 mod logs;
+mod notices;
 mod scripts;
 mod shapes;
 mod stalls;

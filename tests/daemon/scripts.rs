@@ -364,7 +364,8 @@ fn a_named_pipe_that_nobody_reads() {
     viprd.signal(Signal::SIGTERM);
     let mut viprd = viprd;
     assert_eq!(viprd.wait().code(), Some(0));
-    viprd.logs("some notifications have not been delivered");
+    let some = format!("notifications have not been delivered: some in {}", pipe.display());
+    viprd.logs(&some);
 }
 
 /// A file with a weight, and a set of uplinks of which one is enough.
@@ -713,7 +714,7 @@ while True:
 "#;
 
 /// A process that is ended with the test.
-struct Killed(std::process::Child);
+pub(crate) struct Killed(pub(crate) std::process::Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {

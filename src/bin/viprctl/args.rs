@@ -154,13 +154,23 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
             Err(arg) => return Parsed::Wrong(format!("{} is not UTF-8\n", arg.to_string_lossy())),
         }
     }
+    if let [one] = &*words
+        && ["--version", "-V", "-v"].contains(&&**one)
+    {
+        return Parsed::Help(format!("viprctl {}\n", env!("CARGO_PKG_VERSION")));
+    }
     let words = in_argh_order(&words);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match Args::from_args(&["viprctl"], &words) {
         Ok(args) => Parsed::Run(args),
         Err(early) => {
-            let text = format!("{}\n", early.output.trim_end());
-            if early.status.is_ok() { Parsed::Help(text) } else { Parsed::Wrong(text) }
+            let text = early.output.trim_end();
+            match early.status {
+                Ok(()) => Parsed::Help(format!("{text}\n")),
+                Err(()) => Parsed::Wrong(format!(
+                    "viprctl: {text}\nviprctl --help lists the commands, viprctl COMMAND --help what follows one\n"
+                )),
+            }
         }
     }
 }

@@ -74,6 +74,10 @@ keywords! {
         "A command that reads lvs_notify_fifo.";
     FIFO_WRITE_VRRP_STATES_ON_RELOAD "fifo_write_vrrp_states_on_reload": FLAG, "", Works,
         "Writes all states to the named pipes after a reload.";
+    VIPRD_NOTIFY_TIMEOUT "viprd_notify_timeout": Shape::Args(&[arg(Kind::Seconds(1_000_000, 86_400_000_000), "SECONDS")]), "60", Works,
+        "How long a notification may take before it is ended and the next one of its virtual router or group has its turn.";
+    VIPRD_NOTIFY_SKIP_OVERTAKEN "viprd_notify_skip_overtaken": FLAG, "", Works,
+        "Leaves out notifications of a state that has been left again before their turn came.";
     VRRP_NOTIFY_PRIORITY_CHANGES "vrrp_notify_priority_changes": SWITCH, "off", Works,
         "Also tells the named pipes of changed priorities.";
     // Interfaces and addresses.

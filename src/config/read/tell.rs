@@ -134,9 +134,13 @@ impl Reader<'_> {
             None => format!("{}; `{name}` expects {}", refused.message, refused.expected),
         };
         let code = if undefined.is_some() { codes::UNDEFINED_VALUE } else { refused.code };
-        let needed = [instance::VIRTUAL_ROUTER_ID, instance::INTERFACE].contains(&keyword.key);
         let left_out = match keyword.default {
-            _ if needed => "left out, and with it the whole virtual router".to_owned(),
+            _ if keyword.key == instance::VIRTUAL_ROUTER_ID => {
+                "left out, and with it the whole virtual router".to_owned()
+            }
+            _ if keyword.key == instance::INTERFACE => {
+                "left out, and without default_interface the whole virtual router".to_owned()
+            }
             _ if keyword.key.place().line().is_some() => "the line is left out".to_owned(),
             _ if matches!(keyword.shape, Shape::Lines(_) | Shape::Words(_)) => {
                 "left out".to_owned()
