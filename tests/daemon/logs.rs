@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::hostile::assert_on_schedule;
 use crate::site::{Site, able, eventually};
 use crate::tap::{Frame, Tap};
-use crate::viprd::{QUICK, Viprd, router};
+use crate::viprd::{QUICK, VIPRD, Viprd, command, files, router};
 
 /// A hundred virtual routers that depend on eth1: what happens to that is told in a thousand lines.
 fn hundred() -> String {
@@ -245,4 +245,32 @@ fn the_usual_log_is_short() {
     assert!(log.contains("VRRP_Instance(VI_1) Entering MASTER STATE"), "{log}");
     assert!(!log.contains("gratuitous ARPs"), "{log}");
     assert!(log.lines().count() < 12, "{log}");
+}
+
+/// Who shares the file that the console is writes on where viprd has stopped, and the other way round.
+#[test]
+fn a_shared_file_is_written_in_turn() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let files = files(&site);
+    let daemon = command(&files, "global_defs {\n}\n");
+    let words: Vec<_> = daemon.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let run = format!("timeout 1 {VIPRD} -n -l {}", words.join(" "));
+    let all = files.join("all");
+    let script =
+        format!("(echo first; {run}; echo between; {run}; echo last) > {} 2>&1", all.display());
+    let status = site.inside("r", || Command::new("sh").arg("-c").arg(script).status());
+    assert!(status.expect("a shell").success());
+    let lines: Vec<String> =
+        fs::read_to_string(&all).expect("a log").lines().map(str::to_owned).collect();
+    let own = |line: &str| lines.iter().position(|other| other == line);
+    let (first, between, last) = (own("first"), own("between"), own("last"));
+    assert_eq!((first, last), (Some(0), Some(lines.len() - 1)), "{lines:#?}");
+    let between = between.expect("a line between");
+    for run in [&lines[1..between], &lines[between + 1..lines.len() - 1]] {
+        assert!(run.iter().any(|line| line.ends_with("Stopped")), "{lines:#?}");
+        assert!(run.iter().all(|line| line.starts_with("20")), "{lines:#?}");
+    }
 }
