@@ -27,6 +27,7 @@ use crate::base::{
 };
 use crate::wire::{Advert, ChecksumForm, Version};
 use checks::Verdict;
+use together::Patience;
 
 /// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
@@ -545,7 +546,7 @@ impl Engine {
             Decision::StepBack => {
                 self.advertise(now, id, 0);
                 self.step_back(now, id, cause);
-                self.group_steps_back(now, id);
+                self.group_steps_back(now, id, Patience::Skew);
             }
             Decision::Advertise => self.advertise_on_schedule(now, id),
             // Only adverts lead to these, and `heard` deals with them.
@@ -590,7 +591,7 @@ impl Engine {
                 let cause = Cause::Outranked { by: source, priority };
                 self.enter(now, id, State::Backup(backup), cause);
                 self.follow(now, id, advert);
-                self.group_steps_back(now, id);
+                self.group_steps_back(now, id, Patience::DownInterval);
             }
             Decision::StartBackup
             | Decision::TakeOver
@@ -651,7 +652,8 @@ impl Engine {
         }
         backup.left = Some(source);
         backup.outwaited = backup.outwaited.filter(|(rival, _)| *rival != source);
-        let skew = params::skew_time(router.version, router.priority, backup.active_interval);
+        let backup = *backup;
+        let skew = router.skew(&backup);
         if !backup.waiting {
             self.timers.set(id.index(), now + skew);
         }
@@ -676,7 +678,7 @@ impl Engine {
     fn step_back(&mut self, now: Instant, id: RouterId, cause: Cause) {
         let router = &self.routers[id.index()];
         let backup = router.fresh_backup();
-        let skew = params::skew_time(router.version, router.priority, backup.active_interval);
+        let skew = router.skew(&backup);
         self.enter(now, id, State::Backup(backup), cause);
         self.timers.set(id.index(), now + skew);
     }

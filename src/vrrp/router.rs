@@ -210,6 +210,11 @@ impl Router {
         }
     }
 
+    /// Skew_Time of a Backup: what it waits for when the Active has said that it leaves.
+    pub(super) fn skew(&self, backup: &Backup) -> Span {
+        params::skew_time(self.version, self.priority, backup.active_interval)
+    }
+
     pub(super) fn down_interval(&self, active_interval: Centis) -> Span {
         params::active_down_interval(
             self.version,

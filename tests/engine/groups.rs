@@ -214,6 +214,32 @@ fn a_fault_of_one_is_a_fault_of_all() {
     assert_eq!(told, [StateName::Fault, StateName::Backup]);
 }
 
+/// What was deleted by hand costs the group its slowest member's skew time: nobody else is master.
+#[test]
+fn a_group_that_lost_an_address_is_back_after_its_skew_time() {
+    let slowest = RouterParams { priority: 50, ..router(2, "G") };
+    let mut bench = Bench::started(vec![router(0, "G"), router(1, "G"), slowest]);
+    bench.run_for(DOWN.times(2));
+    assert_eq!(bench.states(), [StateName::Master; 3]);
+    bench.engine.on_address_lost(bench.now, RouterId(1));
+    let wishes = bench.wishes();
+    assert_eq!(bench.states(), [StateName::Backup; 3]);
+    for n in 0..3 {
+        assert!(wishes.contains(&Action::Advertise { router: RouterId(n), priority: 0 }));
+    }
+    let skew = skew_time(Version::V3, 50, params().interval);
+    let back = bench.now + skew;
+    bench.run_until(back - Span::from_millis(1));
+    assert_eq!(bench.states(), [StateName::Backup; 3]);
+    bench.run_until(back);
+    assert_eq!(bench.states(), [StateName::Master; 3]);
+    // Who heard somebody better meanwhile follows that one, and the group with it.
+    bench.engine.on_address_lost(bench.now, RouterId(1));
+    bench.hear(0, 200);
+    bench.run_for(skew);
+    assert_eq!(bench.states(), [StateName::Backup; 3]);
+}
+
 #[test]
 fn owners_of_a_group_start_together() {
     let owner = |n| RouterParams { priority: 255, ..router(n, "G") };
@@ -369,9 +395,12 @@ impl Model {
     fn lose_address(&mut self, now: Instant, index: usize) {
         let group = self.members[index].group;
         if self.groups[group] == StateName::Master {
-            self.back(now, group);
-            let member = &mut self.members[index];
-            member.deadline = Some(now + member.skew());
+            self.groups[group] = StateName::Backup;
+            // Nobody else is known to be master, for any of them: all say that they leave, and each
+            // is ready again after its skew time.
+            for member in self.of(group) {
+                (member.deadline, member.wants) = (Some(now + member.skew()), false);
+            }
         }
     }
 

@@ -8,6 +8,16 @@ use crate::vrrp::group::{GroupView, Membership};
 use crate::vrrp::router::{Fault, State, StateName};
 use crate::vrrp::tracking::{Outcome, Source, Standing, Track, Tracked, effective_priority};
 
+/// How long members of a sync group that step back together listen before they are ready again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Active_Down_Interval: one of them follows another Active.
+    DownInterval,
+    /// Skew_Time: nobody is known who is Active instead. The group waits for its slowest member, so
+    /// that this has to hold for all of them.
+    Skew,
+}
+
 /// Something that a virtual router tracks, as it may be shown.
 #[derive(Clone, Copy, Debug)]
 pub struct TrackView<'a> {
@@ -278,8 +288,9 @@ impl Engine {
         self.enter_group(id, StateName::Master);
     }
 
-    /// `id` is not master any more: neither are the others of its group. They say that they leave.
-    pub(super) fn group_steps_back(&mut self, now: Instant, id: RouterId) {
+    /// `id` is not master any more: neither are the others of its group. They say that they leave, and
+    /// `patience` says how long they listen before they could be master again.
+    pub(super) fn group_steps_back(&mut self, now: Instant, id: RouterId, patience: Patience) {
         let Some(membership) = &self.details[id.index()].membership else { return };
         let group = membership.group;
         if self.groups.get(group).state != StateName::Master {
@@ -296,7 +307,11 @@ impl Engine {
             self.advertise(now, member, 0);
             let backup = self.routers[member.index()].fresh_backup();
             self.enter(now, member, State::Backup(backup), Cause::Group);
-            self.timers.set(member.index(), now + backup.down_interval);
+            let wait = match patience {
+                Patience::DownInterval => backup.down_interval,
+                Patience::Skew => self.routers[member.index()].skew(&backup),
+            };
+            self.timers.set(member.index(), now + wait);
         }
         self.enter_group(group, StateName::Backup);
         // A newcomer whose first results were awaited counts from now on.
