@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use viprd::base::{
-    Instant, LinkChange, LinkFacts, LinkId, RouterId, Span, TrackId, VirtualAddress, Vrid,
+    Instant, LinkChange, LinkFacts, LinkId, LinkLocal, RouterId, Span, TrackId, VirtualAddress,
+    Vrid,
 };
 use viprd::vrrp::params::{active_down_interval, skew_time};
 use viprd::vrrp::{
-    Action, Cause, Change, Engine, Fault, Influence, Require, RouterParams, Source, Standing,
-    StateName, Track, Tracked, Tracking,
+    Action, Cause, Change, Engine, Fault, Influence, Notice, Preempt, Require, RouterParams,
+    Source, Standing, StateName, Track, Tracked, Tracking,
 };
 use viprd::wire::{Advert, Version};
 
-use crate::desk::{HIGHER_ADDRESS, START, facts as desk_facts, ifindex, packet, params};
+use crate::desk::{HIGHER_ADDRESS, SECOND, START, facts as desk_facts, ifindex, packet, params};
 
 /// An engine of routers that each have a link of their own.
 struct Bench {
@@ -275,6 +276,209 @@ fn a_newcomer_catches_up_with_a_master_group() {
     // Without it the others can run again.
     bench.engine.on_change(bench.now, Change::Remove(RouterId(2)));
     assert_eq!(bench.states(), [StateName::Backup; 2]);
+}
+
+/// A group of two masters, and a third router that a reload adds to it.
+fn with_newcomer(newcomer: RouterParams) -> Bench {
+    let mut bench = Bench::started((0..2).map(|n| router(n, "G")).collect());
+    bench.run_for(DOWN);
+    bench.engine.grow_links(3);
+    bench.link(2, true);
+    bench.wishes();
+    bench.engine.on_change(bench.now, Change::Add(newcomer));
+    bench
+}
+
+/// As keepalived does: who is master is master together, and one of them is outranked.
+#[test]
+fn a_newcomer_with_a_better_master_takes_the_group_back() {
+    let mut bench = with_newcomer(router(2, "G"));
+    let mut wishes = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(bench.states(), [StateName::Master, StateName::Master, StateName::Backup]);
+        bench.hear(2, 200);
+        wishes.extend(bench.run_for(Span::from_secs(1)));
+    }
+    assert_eq!(bench.states(), [StateName::Backup; 3], "it has had its down interval to join");
+    assert_eq!(Bench::transitions(&wishes), [StateName::Backup]);
+    let told = Notice::KeepsGroupBack { active: HIGHER_ADDRESS, priority: 200 };
+    assert!(wishes.contains(&Action::Notice { router: RouterId(2), notice: told }));
+    for n in 0..2 {
+        assert!(wishes.contains(&Action::Advertise { router: RouterId(n), priority: 0 }));
+    }
+    // From now on it is a group like any other.
+    for _ in 0..10 {
+        bench.hear(2, 200);
+        bench.run_for(Span::from_secs(1));
+    }
+    assert_eq!(bench.states(), [StateName::Backup; 3]);
+    bench.run_for(DOWN);
+    assert_eq!(bench.states(), [StateName::Master; 3]);
+}
+
+/// The two hosts' reloads may be some seconds apart.
+#[test]
+fn a_better_master_that_leaves_in_time_does_not_disturb_the_group() {
+    for leaves in [true, false] {
+        let mut bench = with_newcomer(router(2, "G"));
+        bench.hear(2, 200);
+        bench.run_for(Span::from_secs(2));
+        let wishes = if leaves {
+            bench.hear(2, 0);
+            bench.run_for(skew_time(Version::V3, 100, params().interval))
+        } else {
+            // It is master with a lower priority now, say.
+            bench.hear(2, 50);
+            bench.run_for(DOWN)
+        };
+        assert_eq!(bench.states(), [StateName::Master; 3]);
+        assert_eq!(Bench::transitions(&wishes), []);
+    }
+}
+
+/// A group that is master does not return: who holds one of its addresses with a lower priority is
+/// displaced, or the group would be split for good.
+#[test]
+fn preempt_mode_does_not_keep_a_newcomer_from_its_group() {
+    for preempt in [Preempt::Never, Preempt::After(Span::from_secs(300))] {
+        let mut bench = with_newcomer(RouterParams { preempt, ..router(2, "G") });
+        let mut wishes = Vec::new();
+        for _ in 0..4 {
+            bench.hear(2, 50);
+            wishes.extend(bench.run_for(Span::from_secs(1)));
+        }
+        assert_eq!(bench.states(), [StateName::Master; 3], "{preempt:?}");
+        assert_eq!(Bench::transitions(&wishes), []);
+    }
+}
+
+#[test]
+fn a_backup_that_a_reload_puts_into_a_master_group_joins_or_takes_it_back() {
+    for silent in [true, false] {
+        let routers = vec![router(0, "G"), router(1, "G"), router(2, "")];
+        let mut bench = Bench::started(routers);
+        let hear = |bench: &mut Bench| {
+            bench.hear(2, 200);
+            bench.run_for(Span::from_secs(1));
+        };
+        (0..4).for_each(|_| hear(&mut bench));
+        assert_eq!(bench.states(), [StateName::Master, StateName::Master, StateName::Backup]);
+        bench.engine.on_change(bench.now, Change::Alter(RouterId(2), router(2, "G")));
+        (0..4).for_each(|_| if silent { drop(bench.run_for(SECOND)) } else { hear(&mut bench) });
+        let together = if silent { StateName::Master } else { StateName::Backup };
+        assert_eq!(bench.states(), [together; 3]);
+    }
+}
+
+#[test]
+fn a_newcomer_that_is_left_alone_is_the_group() {
+    let mut bench = with_newcomer(router(2, "G"));
+    bench.run_for(SECOND);
+    bench.hear(2, 200);
+    bench.wishes();
+    for n in 0..2 {
+        bench.engine.on_change(bench.now, Change::Remove(RouterId(n)));
+    }
+    assert_eq!(Bench::transitions(&bench.wishes()), [StateName::Backup]);
+    bench.run_for(Span::from_millis(3_500));
+    assert_eq!(bench.state(2), StateName::Backup, "it follows like any other");
+    bench.run_for(SECOND);
+    assert_eq!(bench.state(2), StateName::Master);
+}
+
+#[test]
+fn who_runs_goes_on_until_a_first_result_is_known() {
+    let script = TrackId(0);
+    let checked = |group| tracking(router(0, group), &[(Tracked::Script(script), 0)]);
+    for (group, state) in ["", "G"]
+        .into_iter()
+        .flat_map(|group| [StateName::Backup, StateName::Master].map(|state| (group, state)))
+    {
+        let mut bench = Bench::started(vec![router(0, group), router(1, group)]);
+        if state == StateName::Master {
+            bench.run_for(DOWN);
+        }
+        bench.wishes();
+        bench.engine.on_change(bench.now, Change::Alter(RouterId(0), checked(group)));
+        assert_eq!(bench.wishes(), [Action::Altered { router: RouterId(0) }]);
+        assert_eq!(bench.states(), [state; 2]);
+        // A new start waits for it, though: its own, and that of its group.
+        bench.link(0, false);
+        bench.link(0, true);
+        let waits = if group.is_empty() { state } else { StateName::Init };
+        assert_eq!(bench.states(), [StateName::Init, waits]);
+        bench.engine.on_track(bench.now, script, Standing::Good);
+        bench.run_for(DOWN);
+        assert_eq!(bench.states(), [StateName::Master; 2]);
+        // What is unknown once more is no news either; what fails is.
+        bench.engine.on_track(bench.now, script, Standing::Unknown);
+        assert_eq!(bench.states(), [StateName::Master; 2]);
+        bench.engine.on_track(bench.now, script, Standing::Bad);
+        assert_eq!(bench.state(0), StateName::Fault);
+    }
+}
+
+/// The fault of another stops it; what it could go on without, it has to wait for then.
+#[test]
+fn a_group_that_stopped_waits_for_what_a_running_one_need_not_know() {
+    let script = TrackId(0);
+    let mut bench = Bench::started(vec![router(0, "G"), router(1, "G")]);
+    bench.run_for(DOWN);
+    let checked = tracking(router(0, "G"), &[(Tracked::Script(script), 0)]);
+    bench.engine.on_change(bench.now, Change::Alter(RouterId(0), checked));
+    bench.link(1, false);
+    assert_eq!(bench.states(), [StateName::Fault; 2]);
+    bench.link(1, true);
+    assert_eq!(bench.states(), [StateName::Init; 2]);
+    assert_eq!(bench.engine.view(RouterId(1)).cause, Cause::Fault(Fault::GroupAwaited));
+    bench.engine.on_track(bench.now, script, Standing::Good);
+    assert_eq!(bench.states(), [StateName::Backup; 2]);
+}
+
+#[test]
+fn a_newcomer_whose_results_are_awaited_stops_nobody() {
+    let script = TrackId(0);
+    let mut bench = Bench::started((0..2).map(|n| router(n, "G")).collect());
+    bench.engine.grow_links(4);
+    bench.link(2, true);
+    bench.link(3, true);
+    let newcomer = tracking(router(2, "G"), &[(Tracked::Script(script), 0)]);
+    bench.engine.on_change(bench.now, Change::Add(newcomer));
+    bench.engine.on_change(bench.now, Change::Add(router(3, "G")));
+    bench.wishes();
+    let told = bench.run_for(DOWN.times(2));
+    let backup = StateName::Backup;
+    assert_eq!(bench.states(), [backup, backup, StateName::Init, backup]);
+    assert_eq!(Bench::transitions(&told), [], "nor is anybody master without it");
+    bench.engine.on_track(bench.now, script, Standing::Good);
+    bench.run_for(DOWN);
+    assert_eq!(bench.states(), [StateName::Master; 4]);
+}
+
+/// A duplicate address check is no fault; but it is over for who was master, and for its group.
+#[test]
+fn a_group_steps_back_for_a_member_that_can_not_send_for_a_while() {
+    let six = |n| {
+        let mut params = router(n, "G");
+        params.transport.family = viprd::base::Family::Ipv6;
+        params.addresses = Box::default();
+        params
+    };
+    let mut bench = Bench::new((0..2).map(six).collect());
+    let link_local = |bench: &mut Bench, n, link_local| {
+        let facts = LinkFacts { link_local, ..facts(LinkId(n), true) };
+        bench.engine.on_link(bench.now, &LinkChange { link: LinkId(n), facts: Some(facts) });
+    };
+    let ready = LinkLocal::Ready("fe80::1".parse().unwrap());
+    (0..2).for_each(|n| link_local(&mut bench, n, ready));
+    bench.engine.start(bench.now);
+    bench.run_for(DOWN);
+    assert_eq!(bench.states(), [StateName::Master; 2]);
+    link_local(&mut bench, 0, LinkLocal::Tentative);
+    assert_eq!(bench.states(), [StateName::Init, StateName::Backup]);
+    link_local(&mut bench, 0, ready);
+    bench.run_for(DOWN);
+    assert_eq!(bench.states(), [StateName::Master; 2]);
 }
 
 #[test]
