@@ -763,11 +763,13 @@ impl Model {
         }
     }
 
-    fn run_until(&mut self, end: Instant) {
+    fn run(&mut self, start: Instant, end: Instant) {
         loop {
             let due = |member: &Member| member.deadline.filter(|&deadline| deadline <= end);
             let next = (0..self.members.len()).filter_map(|n| Some((due(&self.members[n])?, n)));
-            let Some((now, index)) = next.min() else { return };
+            let Some((deadline, index)) = next.min() else { return };
+            // A new priority may have moved one into the past.
+            let now = deadline.max(start);
             let member = &mut self.members[index];
             let group = member.group;
             match member.place {
@@ -854,8 +856,8 @@ fn play(seed: u64, steps: u64) -> [u64; 6] {
         };
         // No two things happen at once: their order would matter.
         let end = bench.now + Span::from_nanos(1 + random.below(1_000));
+        model.run(bench.now, end);
         bench.run_until(end);
-        model.run_until(end);
         let (slot, now) = (n as u32, bench.now);
         let Member { id, group, place, .. } = model.members[n];
         let present = place != Place::Absent;
@@ -940,7 +942,7 @@ fn play(seed: u64, steps: u64) -> [u64; 6] {
             _ => {
                 let end = now + Span::from_nanos(random.below(2_500_000_000));
                 bench.run_until(end);
-                model.run_until(end);
+                model.run(now, end);
             }
         }
         bench.wishes();
