@@ -7,7 +7,7 @@ use super::View;
 use super::record::StateWord;
 use super::words::{fault_words, link_name, tracked_words};
 use crate::vrrp::{
-    Fault, Outcome, Preempt, RouterView, Source, Standing, State, TrackView, Tracked,
+    Fault, Joining, Outcome, Preempt, RouterView, Source, Standing, State, TrackView, Tracked,
 };
 
 /// Why a virtual router is what it is.
@@ -199,6 +199,9 @@ impl View<'_> {
                     needed.push(format!(
                         "all others of its sync group must be ready too: {ready} of {members} are"
                     ));
+                }
+                _ if backup.joining == Some(Joining::Unopposed) => {
+                    needed.push("only time: its sync group is master, and it joins".into());
                 }
                 (None, _) => needed.push("only time: no master is heard".into()),
                 (Some((master, theirs)), preempt) => {

@@ -115,6 +115,11 @@ pub(super) fn notice(
              discarding its adverts{more}",
             view.priority
         ),
+        Notice::KeepsGroupBack { active, priority } => warn!(
+            "VRRP_Instance({name}) {active} is master with priority {priority} (ours {}): it can not \
+             be master like its sync group, so that steps back{more}",
+            view.priority
+        ),
         Notice::ActiveLeaves { active } => {
             debug!("VRRP_Instance({name}) {active} sent 0 priority{more}");
         }

@@ -207,6 +207,13 @@ pub enum Notice {
         /// Its priority.
         priority: u8,
     },
+    /// It came to a sync group that is master, and heard a better Active: the group steps back.
+    KeepsGroupBack {
+        /// Whom it heard.
+        active: IpAddr,
+        /// That one's priority.
+        priority: u8,
+    },
     /// As Backup, it heard that the Active leaves.
     ActiveLeaves {
         /// Who.

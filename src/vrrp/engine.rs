@@ -18,8 +18,8 @@ use super::group::{Groups, Membership};
 use super::latency::{self, Latency, Overdue};
 use super::links::Links;
 use super::params::{self, Preempt, RouterParams};
-use super::router::{Active, Backup, Fault, NextGarp, Router, State, StateName};
-use super::rules::{self, Decision, Input, Rank};
+use super::router::{Active, Backup, Fault, Joining, NextGarp, Router, State, StateName};
+use super::rules::{self, Decision, Input, Phase, Rank};
 use super::tracking::Objects;
 use super::wheel::Wheel;
 use crate::base::{
@@ -27,6 +27,7 @@ use crate::base::{
 };
 use crate::wire::{Advert, ChecksumForm, Version};
 use checks::Verdict;
+use together::Patience;
 
 /// Adverts leave at points of a grid of centiseconds, the protocol's own unit: whatever is due in
 /// the same centisecond leaves in one turn of the ring, and a schedule never drifts.
@@ -288,10 +289,17 @@ impl Engine {
                     self.details[id.index()].cause = cause;
                 }
             }
-            (State::Backup(_) | State::Active(_), Some(fault)) => {
+            // Who runs already goes on while others are not known to be able to.
+            (State::Backup(_) | State::Active(_), None | Some(Fault::GroupAwaited)) => {}
+            (state @ (State::Backup(_) | State::Active(_)), Some(fault)) => {
                 self.step(now, id, Input::Shutdown, Cause::Fault(fault));
+                // What it could go on without, it has to wait for from now on.
+                let (own, _) = self.judge(id);
+                self.note_own_fault(id, own);
+                if let State::Active(_) = state {
+                    self.group_steps_back(now, id, Patience::DownInterval);
+                }
             }
-            (State::Backup(_) | State::Active(_), None) => {}
         }
     }
 
@@ -333,8 +341,7 @@ impl Engine {
             return;
         }
         let sender = Rank::of(advert.priority, advert.source, router.priority, own_address);
-        let preempt = may_preempt(now, router, sender);
-        let input = Input::Advert { sender, preempt };
+        let input = ranked(now, router, sender);
         match rules::decide(router.state.phase(), input) {
             // What happens all day, without a detour.
             Decision::Follow => self.follow(now, id, advert),
@@ -526,7 +533,7 @@ impl Engine {
         match decision {
             Decision::Ignore => {}
             Decision::StartBackup => {
-                let backup = router.fresh_backup();
+                let backup = Backup { joining: self.joining(id), ..router.fresh_backup() };
                 self.enter(now, id, State::Backup(backup), cause);
                 self.timers.set(id.index(), now + backup.down_interval);
             }
@@ -545,7 +552,7 @@ impl Engine {
             Decision::StepBack => {
                 self.advertise(now, id, 0);
                 self.step_back(now, id, cause);
-                self.group_steps_back(now, id);
+                self.group_steps_back(now, id, Patience::Skew);
             }
             Decision::Advertise => self.advertise_on_schedule(now, id),
             // Only adverts lead to these, and `heard` deals with them.
@@ -567,6 +574,7 @@ impl Engine {
             Decision::Outwait => {
                 if let State::Backup(backup) = &mut self.routers[id.index()].state {
                     backup.outwaited = Some((source, priority));
+                    backup.joining = backup.joining.and(Some(Joining::Unopposed));
                 }
                 self.notice(id, Notice::Outwaiting { active: source, priority });
             }
@@ -590,7 +598,7 @@ impl Engine {
                 let cause = Cause::Outranked { by: source, priority };
                 self.enter(now, id, State::Backup(backup), cause);
                 self.follow(now, id, advert);
-                self.group_steps_back(now, id);
+                self.group_steps_back(now, id, Patience::DownInterval);
             }
             Decision::StartBackup
             | Decision::TakeOver
@@ -623,7 +631,10 @@ impl Engine {
         (backup.left, backup.outwaited) = (None, None);
         let waited = std::mem::take(&mut backup.waiting);
         let last_advert = router.last_advert.replace(now);
-        self.timers.set(id.index(), now + backup.down_interval);
+        match &mut backup.joining {
+            None => self.timers.set(id.index(), now + backup.down_interval),
+            Some(joining) => *joining = Joining::Outranked,
+        }
         if let (true, Some(last)) = (before == Some(advert.source), last_advert) {
             let delay = now.since(last + promised.span());
             self.latency.advert_delay.record(delay);
@@ -650,8 +661,10 @@ impl Engine {
             router.last_advert = Some(now);
         }
         backup.left = Some(source);
+        backup.joining = backup.joining.and(Some(Joining::Unopposed));
         backup.outwaited = backup.outwaited.filter(|(rival, _)| *rival != source);
-        let skew = params::skew_time(router.version, router.priority, backup.active_interval);
+        let backup = *backup;
+        let skew = router.skew(&backup);
         if !backup.waiting {
             self.timers.set(id.index(), now + skew);
         }
@@ -676,7 +689,7 @@ impl Engine {
     fn step_back(&mut self, now: Instant, id: RouterId, cause: Cause) {
         let router = &self.routers[id.index()];
         let backup = router.fresh_backup();
-        let skew = params::skew_time(router.version, router.priority, backup.active_interval);
+        let skew = router.skew(&backup);
         self.enter(now, id, State::Backup(backup), cause);
         self.timers.set(id.index(), now + skew);
     }
@@ -893,6 +906,20 @@ impl Details {
             Some(unicast) => unicast.peers.iter().any(|peer| peer.ip == advert.source),
         }
     }
+}
+
+/// An advert of `sender` as the rules need it. A newcomer to a sync group that is master ranks it as
+/// the others would, who are Active: Preempt_Mode is about who returns, and its group is there.
+#[inline]
+fn ranked(now: Instant, router: &mut Router, sender: Rank) -> Input {
+    if let State::Backup(Backup { joining: Some(_), .. }) = router.state {
+        let advert = Input::Advert { sender, preempt: true };
+        return match rules::decide(Phase::Active, advert) {
+            Decision::Contest => Input::Advert { sender: Rank::Lower, preempt: true },
+            _ => advert,
+        };
+    }
+    Input::Advert { sender, preempt: may_preempt(now, router, sender) }
 }
 
 /// Preempt_Mode with its delay: whether a Backup may let a lower-ranking Active's adverts pass by.

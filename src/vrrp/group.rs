@@ -38,8 +38,6 @@ pub(super) struct Membership {
     pub own_fault: Option<Fault>,
     /// Whether that is counted, and in [`Group::awaiting`].
     pub counted: Option<bool>,
-    /// It came while the group was master, and is to become master without disturbing it.
-    pub joining: bool,
 }
 
 /// A sync group as it may be shown.
@@ -49,7 +47,8 @@ pub struct GroupView<'a> {
     pub name: &'a str,
     /// Its members.
     pub members: &'a [RouterId],
-    /// Its state: that of all members.
+    /// Its state: that of all members, except of those that have come to it while it runs and have not
+    /// caught up yet.
     pub state: StateName,
     /// How many members wait for the others to become master.
     pub ready: usize,
@@ -99,8 +98,7 @@ impl Group {
         membership.own_fault = own;
         let counts = match own {
             None => None,
-            // A newcomer's scripts haven't run yet: that is no reason for the others to stop.
-            Some(Fault::Awaited(_) | Fault::Tentative(_)) => (!membership.joining).then_some(true),
+            Some(Fault::Awaited(_) | Fault::Tentative(_)) => Some(true),
             Some(_) => Some(false),
         };
         let before = self.fault();
@@ -115,21 +113,27 @@ impl Group {
         before != self.fault()
     }
 
-    /// What keeps its members from running because of others.
+    /// Whether its members run, newcomers apart.
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.state, StateName::Backup | StateName::Master)
+    }
+
+    /// What keeps its members from running because of others. Once they run, nobody stops for one of
+    /// whom something is only not known yet; they just can't become master without it.
     pub(super) fn fault(&self) -> Option<Fault> {
         match (self.faulty, self.awaiting) {
             (0, 0) => None,
-            (0, _) => Some(Fault::GroupAwaited),
+            (0, _) => (!self.runs()).then_some(Fault::GroupAwaited),
             _ => Some(Fault::Group),
         }
     }
 
-    /// The state that this makes of it, unless it is master.
+    /// The state in which it begins to run, or what it is while it can't.
     pub(super) fn resting_state(&self) -> StateName {
-        match self.fault() {
-            None => StateName::Backup,
-            Some(Fault::GroupAwaited) => StateName::Init,
-            Some(_) => StateName::Fault,
+        match (self.faulty, self.awaiting) {
+            (0, 0) => StateName::Backup,
+            (0, _) => StateName::Init,
+            _ => StateName::Fault,
         }
     }
 

@@ -30,5 +30,5 @@ pub use engine::{Engine, RouterView, TrackView};
 pub use group::GroupView;
 pub use latency::{Latency, Overdue};
 pub use params::{Extras, GarpParams, Peer, Preempt, RouterParams, Transport, Unicast};
-pub use router::{Active, Backup, Fault, NextGarp, State, StateName};
+pub use router::{Active, Backup, Fault, Joining, NextGarp, State, StateName};
 pub use tracking::{Influence, Outcome, Require, Source, Standing, Track, Tracked, Tracking};

@@ -39,6 +39,18 @@ pub struct Backup {
     pub outwaited: Option<(IpAddr, u8)>,
     /// Whether it could be Active, and waits for the others of its sync group.
     pub waiting: bool,
+    /// It came to a sync group that is master, and is to become Active like the others: when its
+    /// timer expires, which adverts don't restart meanwhile.
+    pub joining: Option<Joining>,
+}
+
+/// What a newcomer to a sync group that is master has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// Nobody, or only an Active that it would not yield to if it were one.
+    Unopposed,
+    /// An Active that it would yield to: it can't be master, so neither can its group.
+    Outranked,
 }
 
 /// What an Active knows.
@@ -207,7 +219,13 @@ impl Router {
             left: None,
             outwaited: None,
             waiting: false,
+            joining: None,
         }
+    }
+
+    /// Skew_Time of a Backup: what it waits for when the Active has said that it leaves.
+    pub(super) fn skew(&self, backup: &Backup) -> Span {
+        params::skew_time(self.version, self.priority, backup.active_interval)
     }
 
     pub(super) fn down_interval(&self, active_interval: Centis) -> Span {

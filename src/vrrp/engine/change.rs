@@ -151,6 +151,9 @@ impl Engine {
         }
         if self.started {
             self.reconsider(now, id);
+            if let (true, Some(membership)) = (regrouped, &self.details[id.index()].membership) {
+                self.tell_group(membership.group);
+            }
         }
     }
 

@@ -3,10 +3,20 @@
 
 use super::Engine;
 use crate::base::{GroupId, Instant, LinkId, RouterId, TrackId};
-use crate::vrrp::action::{Action, Cause};
+use crate::vrrp::action::{Action, Cause, Notice};
 use crate::vrrp::group::{GroupView, Membership};
-use crate::vrrp::router::{Fault, State, StateName};
+use crate::vrrp::router::{Fault, Joining, Router, State, StateName};
 use crate::vrrp::tracking::{Outcome, Source, Standing, Track, Tracked, effective_priority};
+
+/// How long members of a sync group that step back together listen before they are ready again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Active_Down_Interval: one of them follows another Active.
+    DownInterval,
+    /// Skew_Time: nobody is known who is Active instead. The group waits for its slowest member, so
+    /// that this has to hold for all of them.
+    Skew,
+}
 
 /// Something that a virtual router tracks, as it may be shown.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +104,8 @@ impl Engine {
         }
     }
 
-    /// What keeps `id` from running, the others of its group apart, and its priority.
+    /// What keeps `id` from running, the others of its group apart, and its priority. Who runs already
+    /// goes on as it is until a first result is known: only a new start waits for it.
     pub(super) fn judge(&self, id: RouterId) -> (Option<Fault>, u8) {
         let details = &self.details[id.index()];
         let params = &details.params;
@@ -104,6 +115,8 @@ impl Engine {
             return (link_fault, params.priority);
         }
         let (tracked, moved) = tracking.verdict(|what| self.standing(what));
+        let starts = matches!(self.routers[id.index()].state, State::Initialize { .. });
+        let tracked = tracked.filter(|fault| starts || !matches!(fault, Fault::Awaited(_)));
         (link_fault.or(tracked), effective_priority(params.priority, moved))
     }
 
@@ -132,13 +145,15 @@ impl Engine {
         let Some(name) = &details.params.tracking.group else { return };
         let group_id = self.groups.intern(name);
         let group = self.groups.get_mut(group_id);
-        let joining = group.state == StateName::Master && !group.members.is_empty();
         if group.members.is_empty() {
-            group.state = self.routers[id.index()].state.name();
+            group.state = match self.routers[id.index()].state {
+                State::Initialize { .. } => StateName::Init,
+                State::Backup(_) => StateName::Backup,
+                State::Active(_) => StateName::Master,
+            };
         }
         group.members.push(id);
-        let membership = Membership { group: group_id, own_fault: None, counted: None, joining };
-        details.membership = Some(membership);
+        details.membership = Some(Membership { group: group_id, own_fault: None, counted: None });
     }
 
     /// `id` leaves its group; the others may be able to do what they could not.
@@ -155,10 +170,33 @@ impl Engine {
             self.timers.set(id.index(), now);
         }
         let freed = group.count(&mut membership, None);
+        self.stop_joining(id);
         if freed && self.started {
             self.spread(now, membership.group);
         }
+        self.reckon_newcomers(membership.group);
         self.take_over_if_ready(now, membership.group, None);
+    }
+
+    /// If only newcomers are left of a group that ran, they are the group.
+    fn reckon_newcomers(&mut self, id: GroupId) {
+        let group = self.groups.get(id);
+        let any = |is: fn(&State) -> bool| {
+            group.members.iter().any(|member| is(&self.routers[member.index()].state))
+        };
+        let left = match group.state {
+            _ if group.members.is_empty() => return,
+            StateName::Master => any(|state| matches!(state, State::Active(_))),
+            StateName::Backup => any(|state| matches!(state, State::Backup(_))),
+            StateName::Init | StateName::Fault => return,
+        };
+        if left {
+            return;
+        }
+        let waits = !any(|state| matches!(state, State::Backup(_)));
+        self.stop_joining_all(id);
+        let to = if waits { self.groups.get(id).resting_state() } else { StateName::Backup };
+        self.enter_group(id, to);
     }
 
     /// Before the start: who can't run is counted, so that the first that starts knows.
@@ -212,13 +250,21 @@ impl Engine {
         let Some(membership) = &self.details[id.index()].membership else {
             return self.judge(id).0;
         };
-        let group = self.groups.get(membership.group);
-        membership.own_fault.or(group.fault())
+        match (membership.own_fault, self.groups.get(membership.group).fault()) {
+            // A group is in FAULT as a whole, those included of whom something is not known yet.
+            (None | Some(Fault::Awaited(_) | Fault::Tentative(_)), Some(Fault::Group)) => {
+                Some(Fault::Group)
+            }
+            (own, others) => own.or(others),
+        }
     }
 
     /// Lets every member know what the group can do now.
     pub(super) fn spread(&mut self, now: Instant, group: GroupId) {
-        let to = self.groups.get(group).resting_state();
+        let to = match self.groups.get(group) {
+            group if group.runs() && group.fault().is_none() => group.state,
+            group => group.resting_state(),
+        };
         // Known before the members move, since owners that may run again make the group master at once;
         // told after, as keepalived does.
         let from = std::mem::replace(&mut self.groups.get_mut(group).state, to);
@@ -237,12 +283,10 @@ impl Engine {
     /// `id` could be master. Returns whether it waits for the others of its group; if not, it may take
     /// over.
     pub(super) fn waits_for_group(&mut self, now: Instant, id: RouterId, cause: Cause) -> bool {
-        let Some(membership) = &mut self.details[id.index()].membership else { return false };
+        let Some(membership) = &self.details[id.index()].membership else { return false };
         let group_id = membership.group;
         if self.groups.get(group_id).state == StateName::Master {
-            // The newcomer catches up.
-            membership.joining = false;
-            return false;
+            return self.keeps_group_back(now, id);
         }
         self.timers.cancel(id.index());
         if let State::Initialize { .. } = self.routers[id.index()].state {
@@ -278,8 +322,9 @@ impl Engine {
         self.enter_group(id, StateName::Master);
     }
 
-    /// `id` is not master any more: neither are the others of its group. They say that they leave.
-    pub(super) fn group_steps_back(&mut self, now: Instant, id: RouterId) {
+    /// `id` is not master any more: neither are the others of its group. They say that they leave, and
+    /// `patience` says how long they listen before they could be master again.
+    pub(super) fn group_steps_back(&mut self, now: Instant, id: RouterId, patience: Patience) {
         let Some(membership) = &self.details[id.index()].membership else { return };
         let group = membership.group;
         if self.groups.get(group).state != StateName::Master {
@@ -287,40 +332,80 @@ impl Engine {
         }
         for n in 0..self.groups.get(group).members.len() {
             let member = self.groups.get(group).members[n];
-            if let Some(membership) = &mut self.details[member.index()].membership {
-                membership.joining = false;
-            }
+            self.stop_joining(member);
             if member == id || !matches!(self.routers[member.index()].state, State::Active(_)) {
                 continue;
             }
             self.advertise(now, member, 0);
             let backup = self.routers[member.index()].fresh_backup();
             self.enter(now, member, State::Backup(backup), Cause::Group);
-            self.timers.set(member.index(), now + backup.down_interval);
+            let wait = match patience {
+                Patience::DownInterval => backup.down_interval,
+                Patience::Skew => self.routers[member.index()].skew(&backup),
+            };
+            self.timers.set(member.index(), now + wait);
         }
         self.enter_group(group, StateName::Backup);
-        // A newcomer whose first results were awaited counts from now on.
-        for n in 0..self.groups.get(group).members.len() {
-            let member = self.groups.get(group).members[n];
-            let own = self.details[member.index()].membership.and_then(|own| own.own_fault);
-            if self.note_own_fault(member, own) {
-                self.spread(now, group);
-            }
-        }
     }
 
     /// `id` joins a group while it runs, by a reload.
     pub(super) fn fall_into_line(&mut self, now: Instant, id: RouterId) {
         let Some(membership) = &self.details[id.index()].membership else { return };
         let state = self.groups.get(membership.group).state;
-        let active = matches!(self.routers[id.index()].state, State::Active(_));
-        if active && state != StateName::Master {
-            self.advertise(now, id, 0);
-            let backup = self.routers[id.index()].fresh_backup();
-            self.enter(now, id, State::Backup(backup), Cause::Group);
-            self.timers.set(id.index(), now + backup.down_interval);
-        } else if active && let Some(membership) = &mut self.details[id.index()].membership {
-            membership.joining = false;
+        let joining = self.joining(id);
+        match &mut self.routers[id.index()].state {
+            State::Active(_) if state != StateName::Master => {
+                self.advertise(now, id, 0);
+                let backup = self.routers[id.index()].fresh_backup();
+                self.enter(now, id, State::Backup(backup), Cause::Group);
+                self.timers.set(id.index(), now + backup.down_interval);
+            }
+            State::Backup(backup) => {
+                backup.joining = joining;
+                backup.preempt_since = None;
+            }
+            State::Active(_) | State::Initialize { .. } => {}
+        }
+    }
+
+    // Newcomers.
+
+    /// What `id` has to do to be what its group is, if that is master and it is Backup.
+    pub(super) fn joining(&self, id: RouterId) -> Option<Joining> {
+        let membership = self.details[id.index()].membership.as_ref()?;
+        let master = self.groups.get(membership.group).state == StateName::Master;
+        master.then_some(Joining::Unopposed)
+    }
+
+    /// The time has come for `id` to be master like its group. Returns whether it can't, because it
+    /// follows a better Active: then its group steps back, since it can be master only together.
+    fn keeps_group_back(&mut self, now: Instant, id: RouterId) -> bool {
+        let Router { state, last_advert, .. } = &self.routers[id.index()];
+        let State::Backup(backup) = state else { return false };
+        let (Some(Joining::Outranked), Some((active, priority))) = (backup.joining, backup.active)
+        else {
+            return false;
+        };
+        if last_advert.is_none_or(|heard| heard + backup.down_interval <= now) {
+            return false; // it has fallen silent
+        }
+        self.notice(id, Notice::KeepsGroupBack { active, priority });
+        self.group_steps_back(now, id, Patience::DownInterval);
+        true
+    }
+
+    /// `id` becomes a Backup like any other: if it follows somebody, it waits for that one's adverts.
+    fn stop_joining(&mut self, id: RouterId) {
+        let Router { state, last_advert, .. } = &mut self.routers[id.index()];
+        let State::Backup(backup) = state else { return };
+        if let (Some(Joining::Outranked), Some(heard)) = (backup.joining.take(), *last_advert) {
+            self.timers.set(id.index(), heard + backup.down_interval);
+        }
+    }
+
+    fn stop_joining_all(&mut self, group: GroupId) {
+        for n in 0..self.groups.get(group).members.len() {
+            self.stop_joining(self.groups.get(group).members[n]);
         }
     }
 
