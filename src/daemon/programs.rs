@@ -32,6 +32,9 @@ const SCRIPT_USER: &str = "keepalived_script";
 const SHELL_SIGNS: &[char] =
     &['|', '&', ';', '<', '>', '(', ')', '$', '`', '*', '?', '[', '{', '~', '='];
 
+/// Symbolic links that the kernel follows on the way to one file (`path_resolution(7)`).
+const MOST_LINKS: u32 = 40;
+
 /// How long a mail may take once its server has answered.
 const MAIL_PATIENCE: Span = Span::from_secs(60);
 
@@ -307,6 +310,7 @@ impl<'c> Workshop<'c> {
             false if first.contains('/') => Some(PathBuf::from(&**first)),
             false => self.find(first),
         };
+        let is_shell_text = found.is_none();
         let shell_text: String;
         let (path, argv): (PathBuf, Vec<&str>) = match found {
             Some(path) => (path, command.argv.iter().map(|word| &**word).collect()),
@@ -318,6 +322,9 @@ impl<'c> Workshop<'c> {
         };
         if self.security && identity.uid == 0 {
             self.is_safe(&path)?;
+            if is_shell_text {
+                self.is_safe_text(command)?;
+            }
         }
         if let Err(cause) = fs::metadata(&path) {
             self.problems.push(format!("{}: {cause}", path.display()));
@@ -405,16 +412,10 @@ impl<'c> Workshop<'c> {
         if let Some(known) = self.safe.get(path) {
             return known.clone();
         }
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let both = path.ancestors().chain(real.ancestors());
-        let unsafe_part = both.filter(|part| !part.as_os_str().is_empty()).find(|part| {
-            // What is not there can't be run either.
-            fs::symlink_metadata(part).is_ok_and(|file| can_be_changed(&file))
-        });
-        let verdict = match unsafe_part {
+        let verdict = match changeable_part(path) {
             None => Ok(()),
             Some(part) => Err(format!(
-                "{} would run as root, but others can write to {}",
+                "{} would run as root, but others can change {}",
                 path.display(),
                 part.display()
             )
@@ -423,18 +424,94 @@ impl<'c> Workshop<'c> {
         self.safe.insert(path.to_owned(), verdict.clone());
         verdict
     }
+
+    /// The same for every file that the text for a shell names: which of them it runs, only a shell
+    /// could tell.
+    fn is_safe_text(&mut self, command: &Command) -> Result<(), Arc<str>> {
+        for word in words_for_a_shell(command) {
+            let path = match word.contains('/') {
+                true => Some(PathBuf::from(word)),
+                false => self.find(word),
+            };
+            if let Some(path) = path
+                && fs::metadata(&path).is_ok_and(|file| file.is_file())
+            {
+                self.is_safe(&path)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Whether anybody but root may write to it.
-fn can_be_changed(file: &fs::Metadata) -> bool {
-    if file.file_type().is_symlink() {
-        return file.uid() != 0;
+/// Whatever may be a file's name in the text for a shell. It is divided at blanks and all that a shell
+/// may divide at; at less, since `=` and `[` are letters in many a name; and where only quotes tell
+/// that a blank is part of a name.
+fn words_for_a_shell(command: &Command) -> impl Iterator<Item = &str> {
+    const DIVIDERS: &[char] = &['|', '&', ';', '<', '>', '(', ')', '`', '"', '\''];
+    let is_divider = |sign: char| DIVIDERS.contains(&sign);
+    let is_blank = move |sign: char| sign.is_whitespace() || is_divider(sign);
+    let is_any = move |sign: char| is_blank(sign) || SHELL_SIGNS.contains(&sign);
+    let quoted = command.argv.iter().flat_map(move |word| word.split(is_divider));
+    let divided = command.text.split(is_blank).chain(command.text.split(is_any));
+    divided.chain(quoted).filter(|word| !word.is_empty())
+}
+
+/// The first part of the way to `path`, through symbolic links, that others than root can change.
+fn changeable_part(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut ahead: Vec<OsString> = Vec::new();
+    let add = |ahead: &mut Vec<OsString>, path: &Path| {
+        ahead.extend(path.iter().rev().map(OsStr::to_owned));
+    };
+    add(&mut ahead, &path);
+    let mut part = PathBuf::new();
+    let mut links = 0;
+    let mut is_everybodys = false;
+    while let Some(name) = ahead.pop() {
+        if name == ".." {
+            part.pop();
+            continue;
+        }
+        let directory = part.clone();
+        part.push(name);
+        let Ok(file) = fs::symlink_metadata(&part) else {
+            // What is not there can't be run; but it may be there later.
+            return is_everybodys.then_some(directory);
+        };
+        if can_be_changed(file.uid(), file.gid(), file.mode()) {
+            return Some(part);
+        }
+        if file.is_symlink() {
+            links += 1;
+            let Ok(target) = fs::read_link(&part) else { return Some(part) };
+            // More than the kernel follows: it is never run.
+            if links > MOST_LINKS {
+                return None;
+            }
+            part = directory;
+            add(&mut ahead, &target);
+        } else {
+            // Whether anybody may put something new there, though not replace what is.
+            is_everybodys = others_may_write(file.gid(), file.mode());
+        }
     }
-    let mode = file.mode();
-    let sticky = file.is_dir() && mode & 0o1000 != 0;
-    (file.uid() != 0 && mode & 0o200 != 0)
-        || (file.gid() != 0 && mode & 0o020 != 0 && !sticky)
-        || (mode & 0o002 != 0 && !sticky)
+    None
+}
+
+/// Whether somebody else than root may write to a file of this owner, group and mode (with its type,
+/// `inode(7)`), or could make it so that he may: an owner can always change the mode.
+fn can_be_changed(uid: u32, gid: u32, mode: u32) -> bool {
+    let is = |kind| mode & libc::S_IFMT == kind;
+    // In a sticky directory nobody can remove or replace what isn't his.
+    let sticky = is(libc::S_IFDIR) && mode & libc::S_ISVTX != 0;
+    let others = others_may_write(gid, mode);
+    // Everybody may do everything to a link itself, which means nothing.
+    uid != 0 || others && !sticky && !is(libc::S_IFLNK)
+}
+
+/// Whether the group, other than root's, or everybody may write.
+fn others_may_write(gid: u32, mode: u32) -> bool {
+    mode & 0o002 != 0 || gid != 0 && mode & 0o020 != 0
 }
 
 /// Our own environment without what makes a shell or the dynamic linker do other things than they are
@@ -461,27 +538,182 @@ mod tests {
         Command { text: text.into(), argv, user: None, group: None }
     }
 
-    #[test]
-    fn a_script_that_others_can_change_is_refused_if_asked_to() {
-        let directory = std::env::temp_dir().join(format!("viprd-safe-{}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
-        let script = directory.join("script");
-        fs::write(&script, "#!/bin/sh\n").unwrap();
-        let mode = |mode| fs::set_permissions(&script, fs::Permissions::from_mode(mode)).unwrap();
+    /// A directory of this test's own, gone at its end.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Place {
+            let place =
+                std::env::temp_dir().join(format!("viprd-safe-{name}-{}", std::process::id()));
+            fs::create_dir(&place).unwrap();
+            Place(place)
+        }
+
+        /// A script of this owner, group and mode.
+        fn script(&self, name: &str, (uid, gid, mode): (u32, u32, u32)) -> PathBuf {
+            let path = self.0.join(name);
+            fs::write(&path, "#!/bin/sh\n").unwrap();
+            belongs(&path, (uid, gid, mode));
+            path
+        }
+
+        /// A directory of this owner, group and mode, with a script of root's.
+        fn directory(&self, name: &str, (uid, gid, mode): (u32, u32, u32)) -> PathBuf {
+            let path = self.0.join(name);
+            fs::create_dir(&path).unwrap();
+            let script = path.join("c.sh");
+            fs::write(&script, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+            belongs(&path, (uid, gid, mode));
+            script
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn belongs(path: &Path, (uid, gid, mode): (u32, u32, u32)) {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn securely() -> Global {
         let mut global = Global::default();
         global.scripts.user = Some("root".into());
-        let verdict = |global: &Global| {
-            Workshop::new(global).program(&command(&script.display().to_string()), false, false)
-        };
-        if Uid::effective().is_root() {
-            mode(0o777);
-            assert!(verdict(&global).is_ok());
-            global.scripts.security = true;
-            assert!(verdict(&global).unwrap_err().contains("script"));
-            mode(0o755);
-            assert!(verdict(&global).is_ok());
+        global.scripts.security = true;
+        global
+    }
+
+    fn is_taken(text: &str) -> bool {
+        Workshop::new(&securely()).program(&command(text), false, false).is_ok()
+    }
+
+    #[test]
+    fn who_can_change_a_file_or_a_directory() {
+        const FILE: u32 = libc::S_IFREG;
+        const DIRECTORY: u32 = libc::S_IFDIR;
+        const LINK: u32 = libc::S_IFLNK;
+        for (uid, gid, mode, expected) in [
+            (0, 0, FILE | 0o755, false),
+            (0, 0, FILE | 0o775, false),
+            (0, 50, FILE | 0o755, false),
+            (0, 50, FILE | 0o775, true),
+            (0, 0, FILE | 0o757, true),
+            // On a file this bit means nothing.
+            (0, 0, FILE | 0o1757, true),
+            (65534, 0, FILE | 0o755, true),
+            (65534, 0, FILE | 0o555, true),
+            (65534, 0, FILE, true),
+            (0, 0, DIRECTORY | 0o755, false),
+            (0, 50, DIRECTORY | 0o775, true),
+            (0, 50, DIRECTORY | 0o1775, false),
+            (0, 0, DIRECTORY | 0o777, true),
+            (0, 0, DIRECTORY | 0o1777, false),
+            (65534, 0, DIRECTORY | 0o555, true),
+            (65534, 0, DIRECTORY | 0o1777, true),
+            (0, 0, LINK | 0o777, false),
+            (65534, 0, LINK | 0o777, true),
+        ] {
+            assert_eq!(can_be_changed(uid, gid, mode), expected, "{uid} {gid} {mode:o}");
         }
-        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_script_that_others_can_change_is_refused_if_asked_to() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let place = Place::new("owners");
+        let mut global = securely();
+        global.scripts.security = false;
+        let script = place.script("careless", (0, 0, 0o777)).display().to_string();
+        assert!(Workshop::new(&global).program(&command(&script), false, false).is_ok());
+        for (number, (owner, expected)) in [
+            ((0, 0, 0o755), true),
+            ((0, 0, 0o775), true),
+            ((0, 50, 0o555), true),
+            ((0, 50, 0o775), false),
+            ((0, 0, 0o777), false),
+            ((65534, 0, 0o755), false),
+            ((65534, 0, 0o555), false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let script = place.script(&format!("f{number}"), owner).display().to_string();
+            let within = place.directory(&format!("d{number}"), owner).display().to_string();
+            assert_eq!(is_taken(&script), expected, "file {owner:?}");
+            assert_eq!(is_taken(&within), expected, "directory {owner:?}");
+        }
+        let refused = place.directory("told", (65534, 0, 0o555)).display().to_string();
+        let told = Workshop::new(&securely()).program(&command(&refused), false, false);
+        let told = told.unwrap_err();
+        assert!(told.ends_with("/told"), "{told}");
+        // What is missing could be put there by anybody, though nobody could replace it.
+        place.directory("sticky", (0, 0, 0o1777));
+        let missing = |directory: &str| place.0.join(directory).join("later").display().to_string();
+        assert!(is_taken(&place.0.join("sticky/c.sh").display().to_string()));
+        assert!(!is_taken(&missing("sticky")));
+        assert!(is_taken(&missing("d0")));
+    }
+
+    #[test]
+    fn every_link_on_the_way_to_a_script_counts() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let place = Place::new("links");
+        let good = place.script("good", (0, 0, 0o755));
+        place.directory("theirs", (65534, 0, 0o555));
+        let link = |target: &Path, name: &str| {
+            std::os::unix::fs::symlink(target, place.0.join(name)).unwrap();
+            place.0.join(name).display().to_string()
+        };
+        assert!(is_taken(&link(&good, "first")));
+        assert!(is_taken(&link(Path::new("../owners/../links/./x"), "nowhere")));
+        assert!(!is_taken(&link(Path::new("theirs/c.sh"), "into")));
+        // Between a good beginning and a good end.
+        std::os::unix::fs::symlink(&good, place.0.join("theirs/back")).unwrap();
+        assert!(!is_taken(&link(Path::new("theirs/back"), "through")));
+        let round = link(Path::new("round"), "round");
+        assert!(changeable_part(Path::new(&round)).is_none());
+    }
+
+    #[test]
+    fn what_a_text_for_a_shell_names_is_looked_at() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let place = Place::new("texts");
+        for (name, mode) in [("good.sh", 0o755), ("c.sh", 0o777), ("a=[1].sh", 0o777)] {
+            place.script(name, (0, 0, mode));
+        }
+        for (text, expected) in [
+            ("@/good.sh; true", true),
+            ("@/good.sh >/dev/null 2>&1", true),
+            ("@/c.sh; true", false),
+            ("@/c.sh>/dev/null", false),
+            ("true&&@/c.sh", false),
+            ("X=1 @/c.sh", false),
+            ("X=`@/c.sh`", false),
+            ("if test -e /tmp; then . '@/c.sh'; fi", false),
+            ("$(\"@/c.sh\")", false),
+            ("true; @/a=[1].sh", false),
+            ("exit 0", true),
+            ("test -e @/missing; true", true),
+        ] {
+            let text = text.replace('@', &place.0.display().to_string());
+            assert_eq!(is_taken(&text), expected, "{text}");
+        }
+        // A bare word is looked for where the shell will.
+        let global = securely();
+        let mut workshop = Workshop::new(&global);
+        workshop.path = place.0.clone().into();
+        assert!(workshop.program(&command("c.sh; exit"), false, false).is_err());
+        assert!(workshop.program(&command("good.sh; exit"), false, false).is_ok());
     }
 
     #[test]

@@ -190,7 +190,8 @@ impl Scripts {
         scripts
     }
 
-    /// Other programs, by a reload. Scripts that are new count as good until they have run.
+    /// Other programs, by a reload. Scripts that are new count as good until they have run;
+    /// what is known of one that only runs otherwise now goes on to hold.
     pub(super) fn change(&mut self, now: Instant, trackers: &[Tracker], programs: Programs) {
         self.take_up(now, trackers, programs, Check::trusted);
     }
@@ -217,7 +218,9 @@ impl Scripts {
                 fall: script.fall,
                 init_fail: script.init_fail,
             };
-            let same = former.remove(&tracker.id).and_then(|old| {
+            let old = former.remove(&tracker.id);
+            let known = old.as_ref().map(|old| old.check.is_good());
+            let same = old.and_then(|old| {
                 let same = old.check.params() == params && old.program == program;
                 if !same {
                     self.let_go(now, &old);
@@ -227,7 +230,10 @@ impl Scripts {
             let checked = same.unwrap_or_else(|| Checked {
                 name: (&*tracker.name).into(),
                 program,
-                check: begin(params, now),
+                check: match known {
+                    Some(good) => Check::instead(params, now, good),
+                    None => begin(params, now),
+                },
                 slot: None,
             });
             self.learned.push((tracker.id, standing(checked.check.is_good())));

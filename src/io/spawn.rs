@@ -119,11 +119,12 @@ impl Program {
         // A program without a first line that names its interpreter is the shell's, as for execvp(3).
         let mut shell_argv = vec![SHELL.as_ptr(), self.path.as_ptr()];
         shell_argv.extend_from_slice(&argv[1..]);
+        let parent = std::process::id() as libc::pid_t;
         // SAFETY: the child calls only functions that are safe after a fork of a process with threads
         // (signal-safety(7)), on memory made before, and ends in exec or _exit.
         let pid = unsafe { libc::fork() };
         match pid {
-            0 => self.become_it(&null, end.as_raw_fd(), &argv, &shell_argv, &environment),
+            0 => self.become_it(parent, &null, end.as_raw_fd(), &argv, &shell_argv, &environment),
             1.. => {}
             _ => return Err(io::Error::last_os_error()),
         }
@@ -149,6 +150,7 @@ impl Program {
     /// The child's way to its program.
     fn become_it(
         &self,
+        parent: libc::pid_t,
         null: &File,
         output: RawFd,
         argv: &[*const libc::c_char],
@@ -159,9 +161,6 @@ impl Program {
         // a null pointer. What fails here is told by the exit status, as by a shell.
         unsafe {
             libc::setpgid(0, 0);
-            if self.dies_with_us {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-            }
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&mut none);
             // Two of them can't be set, and two are the C library's own.
@@ -181,6 +180,14 @@ impl Program {
                     && libc::setresuid(identity.uid, identity.uid, identity.uid) == 0;
                 if !changed {
                     give_up(b"viprd: not allowed to become the user that is to run this\n", 126);
+                }
+            }
+            // Only now: the kernel forgets it when a process becomes another user. Whoever has lost
+            // its parent before has been given another.
+            if self.dies_with_us {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+                if libc::getppid() != parent {
+                    libc::_exit(126);
                 }
             }
             libc::execve(self.path.as_ptr(), argv.as_ptr(), environment.as_ptr());

@@ -66,6 +66,14 @@ impl Check {
         check
     }
 
+    /// The same in place of another one of its name, by a reload, of which this was known: a script
+    /// that fails goes on failing until it has succeeded often enough, however it is run now.
+    pub fn instead(params: CheckParams, now: Instant, good: Option<bool>) -> Self {
+        let mut check = Check::new(params, now);
+        check.good = good.or(check.good);
+        check
+    }
+
     /// How it is run.
     pub fn params(&self) -> CheckParams {
         self.params
@@ -185,6 +193,19 @@ mod tests {
         assert_eq!(check.is_good(), Some(false));
         assert_eq!(run(&mut check, true), Some(false));
         assert_eq!(run(&mut check, true), Some(true));
+    }
+
+    #[test]
+    fn what_is_known_outlives_a_change() {
+        for known in [None, Some(true), Some(false)] {
+            assert_eq!(Check::instead(PARAMS, at(1), known).is_good(), known);
+        }
+        let mut check = Check::instead(PARAMS, at(1), Some(false));
+        assert_eq!(run(&mut check, true), Some(false));
+        assert_eq!(run(&mut check, true), Some(true));
+        let fails_first = CheckParams { init_fail: true, ..PARAMS };
+        assert_eq!(Check::instead(fails_first, at(1), None).is_good(), Some(false));
+        assert_eq!(Check::instead(fails_first, at(1), Some(true)).is_good(), Some(true));
     }
 
     #[test]

@@ -528,6 +528,78 @@ fn a_reload_brings_and_takes_scripts() {
     viprd.stop();
 }
 
+/// What a reload changes is how a script is run, not what is known of it.
+#[test]
+fn a_script_that_fails_still_fails_after_a_reload() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let light = site.dir.join("light");
+    let path = script(&site, "check", &format!("sleep 0.5\ntest -e {}", light.display()));
+    let with = |words: &str| {
+        format!(
+            "{GLOBAL}}}\nvrrp_script s {{\n script \"{}\"\n interval 1\n timeout 5\n {words}\n}}\n{}",
+            path.display(),
+            router(1, "track_script {\n s\n }")
+        )
+    };
+    let viprd = Viprd::start(&site, "r", &with(""));
+    viprd.becomes("FAULT");
+    for words in ["fall 2", "fall 3\n rise 2", "fall 3\n rise 2\n user nobody"] {
+        viprd.reload(&with(words));
+        sleep(Duration::from_millis(1_500));
+        assert_eq!(viprd.state(), "FAULT", "{words}");
+    }
+    assert_eq!(viprd.counters()["master_transitions"], 0, "{}", viprd.log());
+    fs::set_permissions(&site.dir, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&light, "").unwrap();
+    viprd.becomes("MASTER");
+    viprd.stop();
+}
+
+/// The daemon's end is its scripts' end, whoever runs them.
+#[test]
+fn no_script_outlives_a_daemon_that_was_killed() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    fs::set_permissions(&site.dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let places = ["root", "nobody"].map(|user| (user, site.dir.join(user)));
+    let mut text = format!("{GLOBAL}}}\n");
+    for (user, place) in &places {
+        fs::write(place, "").unwrap();
+        fs::set_permissions(place, fs::Permissions::from_mode(0o666)).unwrap();
+        let words = format!("echo $$ > {}\nexec sleep 600", place.display());
+        let path = script(&site, &format!("{user}.sh"), &words);
+        text += &format!(
+            "vrrp_script {user} {{\n script \"{}\"\n interval 1\n timeout 600\n user {user}\n}}\n",
+            path.display()
+        );
+    }
+    text += &router(1, "track_script {\n root\n nobody\n }");
+    let viprd = Viprd::start(&site, "r", &text);
+    let pids = places.map(|(user, place)| {
+        eventually(user, || {
+            let text = fs::read_to_string(&place).unwrap_or_default();
+            let pid = text.trim().parse::<i32>().ok()?;
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+            (name.trim() == "sleep").then_some((user, pid))
+        })
+    });
+    viprd.signal(Signal::SIGKILL);
+    for (user, pid) in pids {
+        eventually(user, || gone(pid).then_some(()));
+    }
+}
+
+/// Whether this process runs no more.
+fn gone(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.is_empty() || stat.contains(") Z ")
+}
+
 /// A program of which one must run and no more than two may, found by looking (a network namespace other than
 /// the host's first one hears nothing of the kernel), and by the kernel's word.
 #[test]
