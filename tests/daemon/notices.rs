@@ -246,7 +246,7 @@ fn a_reload_takes_no_process_for_gone() {
         text(&name, ""),
         text(&name, "delay 0.2"),
         text(&name, "quorum_max 9"),
-        text(&format!("{name} 600"), "quorum_max 9"),
+        text(&format!("{} 600", program.display()), "quorum_max 9"),
         text(&name, "weight 20"),
     ] {
         viprd.reload(&text);
