@@ -64,6 +64,8 @@ pub struct Child {
     pid: libc::pid_t,
     pidfd: OwnedFd,
     output: File,
+    /// Whether it has been waited for: then its number may be another's.
+    waited_for: bool,
 }
 
 impl Program {
@@ -144,7 +146,7 @@ impl Program {
                 return Err(cause);
             }
         };
-        Ok(Child { pid, pidfd, output: OwnedFd::from(output).into() })
+        Ok(Child { pid, pidfd, output: OwnedFd::from(output).into(), waited_for: false })
     }
 
     /// The child's way to its program.
@@ -245,19 +247,70 @@ impl Child {
     pub fn try_wait(&mut self) -> Option<Ended> {
         let mut status = 0;
         // SAFETY: a number, and an integer that lives through the call.
-        match unsafe { libc::waitpid(self.pid, &mut status, libc::WNOHANG) } {
-            0 => None,
-            1.. if libc::WIFSIGNALED(status) => Some(Ended::Signalled(libc::WTERMSIG(status))),
-            1.. => Some(Ended::Exited(libc::WEXITSTATUS(status))),
-            _ => Some(Ended::Exited(0)),
+        let ended = match unsafe { libc::waitpid(self.pid, &mut status, libc::WNOHANG) } {
+            0 => return None,
+            1.. if libc::WIFSIGNALED(status) => Ended::Signalled(libc::WTERMSIG(status)),
+            1.. => Ended::Exited(libc::WEXITSTATUS(status)),
+            _ => Ended::Exited(0),
+        };
+        self.waited_for = true;
+        Some(ended)
+    }
+
+    /// How it ended, if it has, without waiting for it: its number stays its own.
+    pub fn peek(&self) -> Option<Ended> {
+        // SAFETY: the structure is plain numbers, for which zeros are a value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: a number, and a structure that lives through the call.
+        let answer = unsafe { libc::waitid(libc::P_PID, self.pid as libc::id_t, &mut info, flags) };
+        if answer != 0 {
+            return Some(Ended::Exited(0));
+        }
+        // SAFETY: the kernel has filled in what belongs to SIGCHLD, or left zeros.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        match info.si_code {
+            _ if pid == 0 => None,
+            libc::CLD_EXITED => Some(Ended::Exited(status)),
+            _ => Some(Ended::Signalled(status)),
         }
     }
 
-    /// Sends `signal` to it and to whatever it has started in its process group.
+    /// Whether nobody is left of its process group, now that it has ended ([`Child::peek`]). Kernels
+    /// before Linux 6.9 can't tell: there it seems that somebody is.
+    pub fn group_is_gone(&mut self) -> bool {
+        // As long as it has not been waited for it is a member itself. And it must not be if the
+        // group can then be reached by a number alone.
+        if !self.waited_for && self.signal_group_by_pidfd(0).is_ok() {
+            self.try_wait();
+        }
+        let answer = self.signal_group_by_pidfd(0);
+        self.waited_for && answer.is_err_and(|cause| cause.raw_os_error() == Some(libc::ESRCH))
+    }
+
+    /// Sends `signal` to it and to whatever it has started in its process group, also if it has
+    /// ended itself.
     pub fn signal_group(&self, signal: i32) {
-        // SAFETY: numbers only. The group has the number of its first process, which is not given to
-        // another one before that has been waited for.
-        unsafe { libc::kill(-self.pid, signal) };
+        // A pidfd stands for this very group even when its first process has been waited for. The
+        // number does so only before: it is not given to another process as long as that is a
+        // zombie.
+        let told = self.signal_group_by_pidfd(signal);
+        if told.is_err() && !self.waited_for {
+            // SAFETY: numbers only.
+            unsafe { libc::kill(-self.pid, signal) };
+        }
+    }
+
+    /// `PIDFD_SIGNAL_PROCESS_GROUP`, Linux 6.9.
+    fn signal_group_by_pidfd(&self, signal: i32) -> io::Result<()> {
+        const PROCESS_GROUP: libc::c_uint = 1 << 2;
+        let (call, fd) = (libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd());
+        let no_info = ptr::null::<libc::siginfo_t>();
+        // SAFETY: an open descriptor, numbers, and a null pointer where one is allowed.
+        match unsafe { libc::syscall(call, fd, signal, no_info, PROCESS_GROUP) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 
@@ -356,6 +409,38 @@ mod tests {
         while !gone() {
             assert!(began.elapsed() < Duration::from_secs(20), "its child lives on");
         }
+    }
+
+    #[test]
+    fn a_group_is_known_after_the_end_of_its_first_process() {
+        let mut child = shell("sleep 600 >/dev/null 2>&1 & echo $!").spawn().unwrap();
+        let began = Instant::now();
+        let ended = loop {
+            if let Some(ended) = child.peek() {
+                break ended;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "it does not end");
+        };
+        assert_eq!((ended, child.peek()), (Ended::Exited(0), Some(Ended::Exited(0))));
+        let mut buffer = [0; 64];
+        let length = child.read(&mut buffer).unwrap().unwrap();
+        let other: i32 = String::from_utf8_lossy(&buffer[..length]).trim().parse().unwrap();
+        assert!(!child.group_is_gone());
+        child.signal_group(libc::SIGKILL);
+        let gone = || {
+            let stat = std::fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        };
+        while !gone() {
+            assert!(began.elapsed() < Duration::from_secs(20), "its child lives on");
+        }
+        let mut alone = shell("kill -9 $$").spawn().unwrap();
+        while alone.peek().is_none() {
+            assert!(began.elapsed() < Duration::from_secs(20), "it does not end");
+        }
+        assert_eq!(alone.peek(), Some(Ended::Signalled(libc::SIGKILL)));
+        // Where the kernel can tell.
+        assert!(alone.group_is_gone() || !alone.waited_for);
     }
 
     #[test]
