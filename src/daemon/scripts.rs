@@ -648,6 +648,8 @@ impl Scripts {
     /// Reads what the program in `slot` has written, and sees whether it has ended.
     fn look_after(&mut self, now: Instant, slot: usize, io: &mut dyn Io) {
         let Some(Some(run)) = self.slots.get_mut(slot) else { return };
+        // Before it is read: then everything is that it has written.
+        let ended = run.child.peek();
         let mut buffer = [0; 4096];
         let mut more = true;
         for _ in 0..READS_A_TURN {
@@ -664,7 +666,7 @@ impl Scripts {
                 break;
             }
         }
-        let Some(ended) = run.child.peek() else {
+        let Some(ended) = ended else {
             if more {
                 self.ready.push(slot);
             }

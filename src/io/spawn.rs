@@ -10,10 +10,13 @@
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::Arc;
+
+use super::drain;
 
 /// A program with everything that it is started with, made ready before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +66,39 @@ pub enum Ended {
 pub struct Child {
     pid: libc::pid_t,
     pidfd: OwnedFd,
-    output: File,
+    output: Output,
     /// Whether it has been waited for: then its number may be another's.
     waited_for: bool,
+}
+
+/// Both ends of a program's output.
+#[derive(Debug)]
+struct Output {
+    reader: ManuallyDrop<File>,
+    /// What the program and those that it starts have, too; see [`drain`].
+    writer: ManuallyDrop<File>,
+}
+
+impl Output {
+    fn new() -> io::Result<Self> {
+        let (reader, end) = io::pipe()?;
+        set_nonblocking(reader.as_fd())?;
+        // With a reader among those who write, none of them is ever killed by SIGPIPE.
+        let path = format!("/proc/self/fd/{}", end.as_raw_fd());
+        let both = File::options().read(true).write(true).open(path);
+        let writer = both.unwrap_or_else(|_| OwnedFd::from(end).into());
+        let reader = OwnedFd::from(reader).into();
+        Ok(Output { reader: ManuallyDrop::new(reader), writer: ManuallyDrop::new(writer) })
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // SAFETY: neither is used after this.
+        let (reader, writer) =
+            unsafe { (ManuallyDrop::take(&mut self.reader), ManuallyDrop::take(&mut self.writer)) };
+        drain::take_over(reader, writer);
+    }
 }
 
 impl Program {
@@ -113,8 +146,7 @@ impl Program {
     /// Those of `fork(2)`, `pipe(2)`, `pidfd_open(2)`.
     pub fn spawn(&self) -> io::Result<Child> {
         let null = File::options().read(true).open("/dev/null")?;
-        let (output, end) = io::pipe()?;
-        set_nonblocking(output.as_fd())?;
+        let output = Output::new()?;
         // Everything the child needs is made now: between fork and exec nothing may be allocated.
         let argv = pointers(&self.argv);
         let environment = pointers(&self.environment.0);
@@ -126,7 +158,14 @@ impl Program {
         // (signal-safety(7)), on memory made before, and ends in exec or _exit.
         let pid = unsafe { libc::fork() };
         match pid {
-            0 => self.become_it(parent, &null, end.as_raw_fd(), &argv, &shell_argv, &environment),
+            0 => self.become_it(
+                parent,
+                &null,
+                output.writer.as_raw_fd(),
+                &argv,
+                &shell_argv,
+                &environment,
+            ),
             1.. => {}
             _ => return Err(io::Error::last_os_error()),
         }
@@ -146,7 +185,7 @@ impl Program {
                 return Err(cause);
             }
         };
-        Ok(Child { pid, pidfd, output: OwnedFd::from(output).into(), waited_for: false })
+        Ok(Child { pid, pidfd, output, waited_for: false })
     }
 
     /// The child's way to its program.
@@ -221,7 +260,7 @@ impl Child {
 
     /// Becomes readable when it has written something.
     pub fn output(&self) -> BorrowedFd<'_> {
-        self.output.as_fd()
+        self.output.reader.as_fd()
     }
 
     /// Reads what it has written; `None` if there is nothing now, zero if nothing will come.
@@ -229,7 +268,7 @@ impl Child {
     /// # Errors
     /// Those of `read(2)`.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self.output.read(buffer) {
+        match self.output.reader.read(buffer) {
             Ok(length) => Ok(Some(length)),
             Err(cause)
                 if matches!(
@@ -441,6 +480,32 @@ mod tests {
         assert_eq!(alone.peek(), Some(Ended::Signalled(libc::SIGKILL)));
         // Where the kernel can tell.
         assert!(alone.group_is_gone() || !alone.waited_for);
+    }
+
+    /// More than a pipe holds.
+    #[test]
+    fn whoever_is_left_behind_can_go_on_talking() {
+        let place = std::env::temp_dir().join(format!("viprd-left-{}", std::process::id()));
+        let script = format!(
+            "( head -c 300000 /dev/zero; sleep 0.2; echo x; head -c 300000 /dev/zero && echo well > {0}.new; \
+             mv {0}.new {0} ) & echo told",
+            place.display()
+        );
+        let mut child = shell(&script).spawn().unwrap();
+        let (ended, text) = finish(&mut child);
+        assert_eq!(ended, Ended::Exited(0));
+        assert!(text.contains("told"));
+        drop(child);
+        let began = Instant::now();
+        let said = loop {
+            if let Ok(said) = std::fs::read_to_string(&place) {
+                break said;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "killed, or waiting");
+            sleep(Duration::from_millis(5));
+        };
+        let _ = std::fs::remove_file(&place);
+        assert_eq!(said, "well\n");
     }
 
     #[test]

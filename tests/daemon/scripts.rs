@@ -597,6 +597,34 @@ fn nothing_is_left_of_a_check_that_takes_too_long() {
     }
 }
 
+/// Whoever a script leaves behind can go on talking: while the daemon runs, and after its end.
+#[test]
+fn what_a_script_leaves_behind_lives_on() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let (out, pid) = (site.dir.join("out"), site.dir.join("left"));
+    let words = format!(
+        "( while :; do sleep 0.1; echo tick; echo x >> {}; done ) & echo $! > {}",
+        out.display(),
+        pid.display()
+    );
+    let path = script(&site, "leaves", &words);
+    let notify = format!("notify_master \"{}\"", path.display());
+    let viprd = Viprd::start(&site, "r", &format!("{GLOBAL}}}\n{}", router(1, &notify)));
+    viprd.becomes("MASTER");
+    let more = |what: &str| {
+        let wanted = lines(&out).len() + 5;
+        eventually(what, || (lines(&out).len() >= wanted).then_some(()));
+    };
+    more("ticks while the daemon runs");
+    viprd.stop();
+    more("ticks after its end");
+    let left: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), Signal::SIGKILL).expect("it runs");
+}
+
 /// The daemon's end is its scripts' end, whoever runs them.
 #[test]
 fn no_script_outlives_a_daemon_that_was_killed() {
