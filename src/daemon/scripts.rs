@@ -48,6 +48,8 @@ const LINGERING: Span = Span::from_secs(1);
 /// SIGTERM.
 const NOTICE_PATIENCE: Span = Span::from_secs(60);
 const GRACE: Span = Span::from_secs(2);
+/// How often those are looked for who have outlived their script within that time.
+const LOOK_AGAIN: Span = Span::from_millis(50);
 /// What is read of one program's output in a turn.
 const READS_A_TURN: usize = 16;
 /// How long readers have for their last lines before they get SIGTERM.
@@ -110,6 +112,12 @@ struct Run {
     told_to_end: bool,
     /// When it takes long, for a notification that does not yet.
     lingers_at: Option<Instant>,
+    /// How it ended, while others of its process group, who were told to end with it, may live.
+    ended: Option<Ended>,
+    /// When to look for them again.
+    look_at: Instant,
+    /// Whether its group has got SIGKILL.
+    killed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -514,8 +522,10 @@ impl Scripts {
         }
         let checks = self.checks.values().filter(|_| !self.stopping);
         let checks = checks.map(|checked| checked.check.deadline());
-        let runs = self.slots.iter().flatten();
-        let runs = runs.map(|run| run.until.min(run.lingers_at.unwrap_or(Instant::NEVER)));
+        let runs = self.slots.iter().flatten().map(|run| {
+            let lingers_at = run.lingers_at.unwrap_or(Instant::NEVER);
+            run.until.min(run.look_at).min(lingers_at)
+        });
         let speaking = self.pipes.iter().filter(|pipe| !pipe.backlog.is_empty());
         let pipes = speaking.map(|pipe| pipe.retry_at);
         checks.chain(runs).chain(pipes).min().unwrap_or(Instant::NEVER)
@@ -562,8 +572,8 @@ impl Scripts {
                 }
                 Some(wish) => {
                     let signal = if wish == Wish::Kill { libc::SIGKILL } else { libc::SIGTERM };
-                    if let Some(Some(run)) = checked.slot.map(|slot| &self.slots[slot]) {
-                        run.child.signal_group(signal);
+                    if let Some(Some(run)) = checked.slot.map(|slot| &mut self.slots[slot]) {
+                        run.signal(now, signal);
                     }
                     if wish == Wish::Terminate {
                         debug!("Script `{}` takes too long: ended", checked.name);
@@ -643,9 +653,18 @@ impl Scripts {
         match watched {
             Ok(child) => {
                 let excerpt = Excerpt::default();
-                let lingers_at = matches!(what, What::Notice(_)).then(|| now + LINGERING);
-                let told_to_end = false;
-                let run = Run { child, excerpt, what, title, until, told_to_end, lingers_at };
+                let run = Run {
+                    child,
+                    excerpt,
+                    lingers_at: matches!(what, What::Notice(_)).then(|| now + LINGERING),
+                    what,
+                    title,
+                    until,
+                    told_to_end: false,
+                    ended: None,
+                    look_at: Instant::NEVER,
+                    killed: false,
+                };
                 if slot == self.slots.len() {
                     self.slots.push(None);
                 }
@@ -662,6 +681,8 @@ impl Scripts {
     /// Reads what the program in `slot` has written, and sees whether it has ended.
     fn look_after(&mut self, now: Instant, slot: usize, io: &mut dyn Io) {
         let Some(Some(run)) = self.slots.get_mut(slot) else { return };
+        // Before it is read: then everything is that it has written.
+        let ended = run.child.peek();
         let mut buffer = [0; 4096];
         let mut more = true;
         for _ in 0..READS_A_TURN {
@@ -678,15 +699,31 @@ impl Scripts {
                 break;
             }
         }
-        let Some(ended) = run.child.try_wait() else {
+        let Some(ended) = ended else {
             if more {
                 self.ready.push(slot);
             }
             return;
         };
+        if run.ended.is_some() {
+            return;
+        }
         io.forget(tokens::program_output(slot));
         io.forget(tokens::program_end(slot));
-        if let Some(run) = self.slots[slot].take() {
+        // Whoever was told to end was told so with all that it has started: they have the same time,
+        // and the next run does not begin beside them. What is left behind otherwise is not ours.
+        if run.told_to_end && !run.child.group_is_gone() {
+            (run.ended, run.look_at) = (Some(ended), now + LOOK_AGAIN);
+            self.next = self.next.min(run.look_at);
+            return;
+        }
+        self.finish(now, slot, ended);
+    }
+
+    /// The program in `slot` is over.
+    fn finish(&mut self, now: Instant, slot: usize, ended: Ended) {
+        if let Some(mut run) = self.slots[slot].take() {
+            run.child.try_wait();
             self.on_ended(now, run, ended);
         }
     }
@@ -756,15 +793,23 @@ impl Scripts {
     }
 
     fn end_late_ones(&mut self, now: Instant) {
-        for run in self.slots.iter_mut().flatten() {
+        for slot in 0..self.slots.len() {
+            let Some(run) = &mut self.slots[slot] else { continue };
             if run.lingers_at.take_if(|at| *at <= now).is_some() {
                 self.queue.linger();
             }
             if run.until <= now {
-                let signal = if run.told_to_end { libc::SIGKILL } else { libc::SIGTERM };
-                run.child.signal_group(signal);
-                run.until = if run.told_to_end { Instant::NEVER } else { now + GRACE };
-                run.told_to_end = true;
+                let again = run.told_to_end;
+                run.signal(now, if again { libc::SIGKILL } else { libc::SIGTERM });
+                run.until = if again { Instant::NEVER } else { now + GRACE };
+            }
+            if let Some(ended) = run.ended
+                && run.look_at <= now
+            {
+                run.look_at = now + LOOK_AGAIN;
+                if run.killed || run.child.group_is_gone() {
+                    self.finish(now, slot, ended);
+                }
             }
         }
     }
@@ -862,6 +907,18 @@ impl Scripts {
                 _ => libc::SIGTERM,
             };
             run.child.signal_group(signal);
+        }
+    }
+}
+
+impl Run {
+    /// Signals its whole process group, so that it ends.
+    fn signal(&mut self, now: Instant, signal: i32) {
+        self.child.signal_group(signal);
+        self.told_to_end = true;
+        if signal == libc::SIGKILL {
+            self.killed = true;
+            self.look_at = self.look_at.min(now);
         }
     }
 }

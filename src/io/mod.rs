@@ -10,6 +10,7 @@
 //! and what a [`process`] does to itself, and the host's other [`processes`].
 
 pub mod clock;
+mod drain;
 mod epoll;
 pub mod fifo;
 mod memory;

@@ -10,10 +10,13 @@
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::Arc;
+
+use super::drain;
 
 /// A program with everything that it is started with, made ready before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +66,39 @@ pub enum Ended {
 pub struct Child {
     pid: libc::pid_t,
     pidfd: OwnedFd,
-    output: File,
+    output: Output,
+    /// Whether it has been waited for: then its number may be another's.
+    waited_for: bool,
+}
+
+/// Both ends of a program's output.
+#[derive(Debug)]
+struct Output {
+    reader: ManuallyDrop<File>,
+    /// What the program and those that it starts have, too; see [`drain`].
+    writer: ManuallyDrop<File>,
+}
+
+impl Output {
+    fn new() -> io::Result<Self> {
+        let (reader, end) = io::pipe()?;
+        set_nonblocking(reader.as_fd())?;
+        // With a reader among those who write, none of them is ever killed by SIGPIPE.
+        let path = format!("/proc/self/fd/{}", end.as_raw_fd());
+        let both = File::options().read(true).write(true).open(path);
+        let writer = both.unwrap_or_else(|_| OwnedFd::from(end).into());
+        let reader = OwnedFd::from(reader).into();
+        Ok(Output { reader: ManuallyDrop::new(reader), writer: ManuallyDrop::new(writer) })
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // SAFETY: neither is used after this.
+        let (reader, writer) =
+            unsafe { (ManuallyDrop::take(&mut self.reader), ManuallyDrop::take(&mut self.writer)) };
+        drain::take_over(reader, writer);
+    }
 }
 
 impl Program {
@@ -111,8 +146,7 @@ impl Program {
     /// Those of `fork(2)`, `pipe(2)`, `pidfd_open(2)`.
     pub fn spawn(&self) -> io::Result<Child> {
         let null = File::options().read(true).open("/dev/null")?;
-        let (output, end) = io::pipe()?;
-        set_nonblocking(output.as_fd())?;
+        let output = Output::new()?;
         // Everything the child needs is made now: between fork and exec nothing may be allocated.
         let argv = pointers(&self.argv);
         let environment = pointers(&self.environment.0);
@@ -124,7 +158,14 @@ impl Program {
         // (signal-safety(7)), on memory made before, and ends in exec or _exit.
         let pid = unsafe { libc::fork() };
         match pid {
-            0 => self.become_it(parent, &null, end.as_raw_fd(), &argv, &shell_argv, &environment),
+            0 => self.become_it(
+                parent,
+                &null,
+                output.writer.as_raw_fd(),
+                &argv,
+                &shell_argv,
+                &environment,
+            ),
             1.. => {}
             _ => return Err(io::Error::last_os_error()),
         }
@@ -144,7 +185,7 @@ impl Program {
                 return Err(cause);
             }
         };
-        Ok(Child { pid, pidfd, output: OwnedFd::from(output).into() })
+        Ok(Child { pid, pidfd, output, waited_for: false })
     }
 
     /// The child's way to its program.
@@ -219,7 +260,7 @@ impl Child {
 
     /// Becomes readable when it has written something.
     pub fn output(&self) -> BorrowedFd<'_> {
-        self.output.as_fd()
+        self.output.reader.as_fd()
     }
 
     /// Reads what it has written; `None` if there is nothing now, zero if nothing will come.
@@ -227,7 +268,7 @@ impl Child {
     /// # Errors
     /// Those of `read(2)`.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self.output.read(buffer) {
+        match self.output.reader.read(buffer) {
             Ok(length) => Ok(Some(length)),
             Err(cause)
                 if matches!(
@@ -245,19 +286,70 @@ impl Child {
     pub fn try_wait(&mut self) -> Option<Ended> {
         let mut status = 0;
         // SAFETY: a number, and an integer that lives through the call.
-        match unsafe { libc::waitpid(self.pid, &mut status, libc::WNOHANG) } {
-            0 => None,
-            1.. if libc::WIFSIGNALED(status) => Some(Ended::Signalled(libc::WTERMSIG(status))),
-            1.. => Some(Ended::Exited(libc::WEXITSTATUS(status))),
-            _ => Some(Ended::Exited(0)),
+        let ended = match unsafe { libc::waitpid(self.pid, &mut status, libc::WNOHANG) } {
+            0 => return None,
+            1.. if libc::WIFSIGNALED(status) => Ended::Signalled(libc::WTERMSIG(status)),
+            1.. => Ended::Exited(libc::WEXITSTATUS(status)),
+            _ => Ended::Exited(0),
+        };
+        self.waited_for = true;
+        Some(ended)
+    }
+
+    /// How it ended, if it has, without waiting for it: its number stays its own.
+    pub fn peek(&self) -> Option<Ended> {
+        // SAFETY: the structure is plain numbers, for which zeros are a value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: a number, and a structure that lives through the call.
+        let answer = unsafe { libc::waitid(libc::P_PID, self.pid as libc::id_t, &mut info, flags) };
+        if answer != 0 {
+            return Some(Ended::Exited(0));
+        }
+        // SAFETY: the kernel has filled in what belongs to SIGCHLD, or left zeros.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        match info.si_code {
+            _ if pid == 0 => None,
+            libc::CLD_EXITED => Some(Ended::Exited(status)),
+            _ => Some(Ended::Signalled(status)),
         }
     }
 
-    /// Sends `signal` to it and to whatever it has started in its process group.
+    /// Whether nobody is left of its process group, now that it has ended ([`Child::peek`]). Kernels
+    /// before Linux 6.9 can't tell: there it seems that somebody is.
+    pub fn group_is_gone(&mut self) -> bool {
+        // As long as it has not been waited for it is a member itself. And it must not be if the
+        // group can then be reached by a number alone.
+        if !self.waited_for && self.signal_group_by_pidfd(0).is_ok() {
+            self.try_wait();
+        }
+        let answer = self.signal_group_by_pidfd(0);
+        self.waited_for && answer.is_err_and(|cause| cause.raw_os_error() == Some(libc::ESRCH))
+    }
+
+    /// Sends `signal` to it and to whatever it has started in its process group, also if it has
+    /// ended itself.
     pub fn signal_group(&self, signal: i32) {
-        // SAFETY: numbers only. The group has the number of its first process, which is not given to
-        // another one before that has been waited for.
-        unsafe { libc::kill(-self.pid, signal) };
+        // A pidfd stands for this very group even when its first process has been waited for. The
+        // number does so only before: it is not given to another process as long as that is a
+        // zombie.
+        let told = self.signal_group_by_pidfd(signal);
+        if told.is_err() && !self.waited_for {
+            // SAFETY: numbers only.
+            unsafe { libc::kill(-self.pid, signal) };
+        }
+    }
+
+    /// `PIDFD_SIGNAL_PROCESS_GROUP`, Linux 6.9.
+    fn signal_group_by_pidfd(&self, signal: i32) -> io::Result<()> {
+        const PROCESS_GROUP: libc::c_uint = 1 << 2;
+        let (call, fd) = (libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd());
+        let no_info = ptr::null::<libc::siginfo_t>();
+        // SAFETY: an open descriptor, numbers, and a null pointer where one is allowed.
+        match unsafe { libc::syscall(call, fd, signal, no_info, PROCESS_GROUP) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 
@@ -356,6 +448,64 @@ mod tests {
         while !gone() {
             assert!(began.elapsed() < Duration::from_secs(20), "its child lives on");
         }
+    }
+
+    #[test]
+    fn a_group_is_known_after_the_end_of_its_first_process() {
+        let mut child = shell("sleep 600 >/dev/null 2>&1 & echo $!").spawn().unwrap();
+        let began = Instant::now();
+        let ended = loop {
+            if let Some(ended) = child.peek() {
+                break ended;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "it does not end");
+        };
+        assert_eq!((ended, child.peek()), (Ended::Exited(0), Some(Ended::Exited(0))));
+        let mut buffer = [0; 64];
+        let length = child.read(&mut buffer).unwrap().unwrap();
+        let other: i32 = String::from_utf8_lossy(&buffer[..length]).trim().parse().unwrap();
+        assert!(!child.group_is_gone());
+        child.signal_group(libc::SIGKILL);
+        let gone = || {
+            let stat = std::fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        };
+        while !gone() {
+            assert!(began.elapsed() < Duration::from_secs(20), "its child lives on");
+        }
+        let mut alone = shell("kill -9 $$").spawn().unwrap();
+        while alone.peek().is_none() {
+            assert!(began.elapsed() < Duration::from_secs(20), "it does not end");
+        }
+        assert_eq!(alone.peek(), Some(Ended::Signalled(libc::SIGKILL)));
+        // Where the kernel can tell.
+        assert!(alone.group_is_gone() || !alone.waited_for);
+    }
+
+    /// More than a pipe holds.
+    #[test]
+    fn whoever_is_left_behind_can_go_on_talking() {
+        let place = std::env::temp_dir().join(format!("viprd-left-{}", std::process::id()));
+        let script = format!(
+            "( head -c 300000 /dev/zero; sleep 0.2; echo x; head -c 300000 /dev/zero && echo well > {0}.new; \
+             mv {0}.new {0} ) & echo told",
+            place.display()
+        );
+        let mut child = shell(&script).spawn().unwrap();
+        let (ended, text) = finish(&mut child);
+        assert_eq!(ended, Ended::Exited(0));
+        assert!(text.contains("told"));
+        drop(child);
+        let began = Instant::now();
+        let said = loop {
+            if let Ok(said) = std::fs::read_to_string(&place) {
+                break said;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "killed, or waiting");
+            sleep(Duration::from_millis(5));
+        };
+        let _ = std::fs::remove_file(&place);
+        assert_eq!(said, "well\n");
     }
 
     #[test]

@@ -558,6 +558,74 @@ fn a_script_that_fails_still_fails_after_a_reload() {
     viprd.stop();
 }
 
+/// A check that takes too long is ended with all that it has started, even when it has ended itself.
+#[test]
+fn nothing_is_left_of_a_check_that_takes_too_long() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let pids = site.dir.join("pids");
+    let words = format!(
+        "( trap '' TERM; exec sh -c 'echo $$ >> {}; exec sleep 600' ) >/dev/null 2>&1 &\nwait",
+        pids.display()
+    );
+    let hangs = script(&site, "hangs", &words);
+    let text = format!(
+        "{GLOBAL}}}\nvrrp_script hangs {{\n script \"{}\"\n interval 1\n timeout 1\n}}\n{}",
+        hangs.display(),
+        router(1, "track_script {\n hangs\n }")
+    );
+    let viprd = Viprd::start(&site, "r", &text);
+    let started = || -> Vec<i32> {
+        lines(&pids).iter().filter_map(|line| line.trim().parse().ok()).collect()
+    };
+    let mut most = 0;
+    eventually("a third run", || {
+        let alive = started().into_iter().filter(|&pid| !gone(pid)).count();
+        most = most.max(alive);
+        (started().len() >= 3).then_some(())
+    });
+    // One that has just been killed may take a moment.
+    assert!(most <= 2, "{most} at a time");
+    let earlier = started();
+    for &pid in &earlier[..earlier.len() - 1] {
+        eventually("an end", || gone(pid).then_some(()));
+    }
+    viprd.stop();
+    for pid in started() {
+        eventually("an end with the daemon", || gone(pid).then_some(()));
+    }
+}
+
+/// Whoever a script leaves behind can go on talking: while the daemon runs, and after its end.
+#[test]
+fn what_a_script_leaves_behind_lives_on() {
+    if !able(&[]) {
+        return;
+    }
+    let site = Site::pair();
+    let (out, pid) = (site.dir.join("out"), site.dir.join("left"));
+    let words = format!(
+        "( while :; do sleep 0.1; echo tick; echo x >> {}; done ) & echo $! > {}",
+        out.display(),
+        pid.display()
+    );
+    let path = script(&site, "leaves", &words);
+    let notify = format!("notify_master \"{}\"", path.display());
+    let viprd = Viprd::start(&site, "r", &format!("{GLOBAL}}}\n{}", router(1, &notify)));
+    viprd.becomes("MASTER");
+    let more = |what: &str| {
+        let wanted = lines(&out).len() + 5;
+        eventually(what, || (lines(&out).len() >= wanted).then_some(()));
+    };
+    more("ticks while the daemon runs");
+    viprd.stop();
+    more("ticks after its end");
+    let left: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), Signal::SIGKILL).expect("it runs");
+}
+
 /// The daemon's end is its scripts' end, whoever runs them.
 #[test]
 fn no_script_outlives_a_daemon_that_was_killed() {
