@@ -105,6 +105,11 @@ fn read_all(epoll: RawFd) {
                         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
                     );
             if !goes_on {
+                // By hand: a child that has just been forked may hold it a moment longer, and it
+                // would be told of again after the number has been closed.
+                let (del, none) = (libc::EPOLL_CTL_DEL, std::ptr::null_mut());
+                // SAFETY: open descriptors, and a null pointer where one is allowed.
+                unsafe { libc::epoll_ctl(epoll, del, fd, none) };
                 // SAFETY: handed to this thread, which closes it once.
                 drop(unsafe { OwnedFd::from_raw_fd(fd) });
                 if let Some(Some(drain)) = DRAIN.get() {

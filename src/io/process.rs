@@ -7,6 +7,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Where namespaces have their names (`ip-netns(8)`).
@@ -226,10 +227,20 @@ pub fn set_name(name: &str) {
     unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
 }
 
-/// Sets which permission bits files that the process makes do not have (`umask(2)`).
+/// Whether [`set_umask`] has been called.
+static UMASK_IS_SET: AtomicBool = AtomicBool::new(false);
+
+/// Sets which permission bits files that the process makes do not have (`umask(2)`), and those that
+/// it starts.
 pub fn set_umask(bits: u32) {
+    UMASK_IS_SET.store(true, Ordering::Relaxed);
     // SAFETY: a number only; it can't fail.
     unsafe { libc::umask(bits as libc::mode_t) };
+}
+
+/// Whether programs are to have this process's umask, since somebody has set it.
+pub(super) fn umask_is_set() -> bool {
+    UMASK_IS_SET.load(Ordering::Relaxed)
 }
 
 /// A descriptor that becomes readable when `child` has ended (`pidfd_open(2)`); `Child::try_wait`

@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::Arc;
 
-use super::drain;
+use super::{drain, process};
 
 /// A program with everything that it is started with, made ready before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,7 +209,10 @@ impl Program {
                 libc::signal(signal, libc::SIG_DFL);
             }
             libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
-            libc::umask(0o022);
+            // The daemon's own if somebody has chosen it; never what it happened to be started with.
+            if !process::umask_is_set() {
+                libc::umask(0o022);
+            }
             libc::dup2(null.as_raw_fd(), 0);
             libc::dup2(output, 1);
             libc::dup2(output, 2);

@@ -626,6 +626,24 @@ fn what_a_script_leaves_behind_lives_on() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), Signal::SIGKILL).expect("it runs");
 }
 
+/// Files of scripts have the permissions that the configuration wants for all files.
+#[test]
+fn scripts_have_the_umask_that_was_set() {
+    if !able(&[]) {
+        return;
+    }
+    for (setting, expected) in [("", "0022"), (" umask 077\n", "0077")] {
+        let site = Site::pair();
+        let out = site.dir.join("out");
+        let path = script(&site, "tell", &format!("umask > {}", out.display()));
+        let notify = format!("notify_master \"{}\"", path.display());
+        let viprd =
+            Viprd::start(&site, "r", &format!("{GLOBAL}{setting}}}\n{}", router(1, &notify)));
+        has(&out, expected);
+        viprd.stop();
+    }
+}
+
 /// The daemon's end is its scripts' end, whoever runs them.
 #[test]
 fn no_script_outlives_a_daemon_that_was_killed() {
