@@ -948,6 +948,9 @@ fn play(seed: u64, steps: u64) -> [u64; 6] {
                     if model.members[n].group != group {
                         continue;
                     }
+                    let now = bench.now + Span::from_nanos(1);
+                    model.run(bench.now, now);
+                    bench.run_until(now);
                     bench.link(n as u32, true);
                     model.members[n].link_up = true;
                     model.settle(now, group);
