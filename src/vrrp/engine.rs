@@ -293,6 +293,9 @@ impl Engine {
             (State::Backup(_) | State::Active(_), None | Some(Fault::GroupAwaited)) => {}
             (state @ (State::Backup(_) | State::Active(_)), Some(fault)) => {
                 self.step(now, id, Input::Shutdown, Cause::Fault(fault));
+                if self.details[id.index()].membership.is_none() {
+                    return;
+                }
                 // What it could go on without, it has to wait for from now on.
                 let (own, _) = self.judge(id);
                 self.note_own_fault(id, own);

@@ -641,7 +641,8 @@ impl Model {
 
     /// Something may be broken or whole again, known or not, there or not.
     fn settle(&mut self, now: Instant, group: usize) {
-        let unknown = |member: &Member| member.has(Standing::Unknown);
+        let unknown =
+            |member: &Member| member.place == Place::Idle && member.has(Standing::Unknown);
         if self.any(group, Member::broken) {
             self.groups[group] = StateName::Fault;
             return self.of(group).for_each(Member::rest);
@@ -653,7 +654,8 @@ impl Model {
             }
             StateName::Init | StateName::Fault => {
                 self.groups[group] = StateName::Backup;
-                self.of(group).for_each(|member| member.start(now, StateName::Backup));
+                let idle = self.of(group).filter(|member| member.place == Place::Idle);
+                idle.for_each(|member| member.start(now, StateName::Backup));
             }
             // Who runs doesn't mind what is not known.
             running => {
@@ -761,6 +763,33 @@ impl Model {
         if self.any(group, |_| true) {
             self.settle(now, group);
         }
+    }
+
+    /// A reload puts it into another group.
+    fn regroup(&mut self, now: Instant, index: usize, group: usize) {
+        let mut member = self.members[index];
+        let left = member.group;
+        self.remove(now, index);
+        member.no_newcomer();
+        if std::mem::take(&mut member.wants) {
+            member.deadline = Some(now);
+        }
+        let alone = !self.any(group, |_| true);
+        match (member.place, self.groups[group]) {
+            (Place::Backup, _) if alone => self.groups[group] = StateName::Backup,
+            (Place::Master, _) if alone => self.groups[group] = StateName::Master,
+            (_, _) if alone => self.groups[group] = StateName::Init,
+            (Place::Backup, StateName::Master) => {
+                (member.place, member.lower_since) = (Place::Newcomer(None), None);
+            }
+            (Place::Backup, _) => member.lower_since = None,
+            (Place::Master, StateName::Master) => {}
+            (Place::Master, _) => member.back(now, member.down()),
+            _ => {}
+        }
+        assert_ne!(left, group);
+        self.members[index] = Member { group, ..member };
+        self.settle(now, group);
     }
 
     fn run(&mut self, start: Instant, end: Instant) {
@@ -907,12 +936,21 @@ fn play(seed: u64, steps: u64) -> [u64; 6] {
                 bench.engine.on_change(now, Change::Alter(id, params));
                 model.settle(now, group);
             }
+            23 if present => {
+                let other = (group + 1 + random.below(5) as usize) % 6;
+                let params = Member { group: other, ..model.members[n] }.params(n);
+                bench.engine.on_change(now, Change::Alter(id, params));
+                model.regroup(now, n, other);
+            }
             // Somebody mends the whole group.
             21 | 22 => {
                 for n in 0..model.members.len() {
                     if model.members[n].group != group {
                         continue;
                     }
+                    let now = bench.now + Span::from_nanos(1);
+                    model.run(bench.now, now);
+                    bench.run_until(now);
                     bench.link(n as u32, true);
                     model.members[n].link_up = true;
                     model.settle(now, group);
