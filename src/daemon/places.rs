@@ -48,8 +48,9 @@ impl Places {
         }
     }
 
-    /// Makes the pid files ours, without a process id in them yet. What an earlier daemon has left
-    /// behind is nobody's: a lock on each ends with its process, however that ends.
+    /// Makes the pid files that are there already ours. What an earlier daemon has left behind is
+    /// nobody's: a lock on each ends with its process, however that ends. Those that are not there
+    /// yet stay away: programs take one that is there for a daemon that runs.
     ///
     /// # Errors
     /// Those of opening, with the file's name; `AddrInUse` if a daemon runs that has one of them.
@@ -59,44 +60,36 @@ impl Places {
             if claimed.0.iter().any(|(other, _)| other == path) {
                 continue;
             }
-            if let Some(directory) = path.parent() {
-                // If this fails, opening says so.
-                let _ = fs::create_dir_all(directory);
-            }
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
-            let file = options.open(path).map_err(|cause| about(path, &cause))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let pid = fs::read_to_string(path).unwrap_or_default();
-                    let text = format!(
-                        "a daemon runs already: process {} holds the pid file {}; stop it, or \
-                         give this one another with -p, and another --control",
-                        pid.trim(),
-                        path.display()
-                    );
-                    return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
-                }
-                // A file system without locks: as without this.
-                Err(TryLockError::Error(_)) => {}
-            }
+            let file = match path.exists() {
+                true => Some(locked(path)?),
+                false => None,
+            };
             claimed.0.push((path.clone(), file));
         }
         Ok(claimed)
     }
 }
 
-/// The pid files, locked; removed at the end.
-pub(super) struct PidFiles(Vec<(PathBuf, File)>);
+/// The pid files, locked as far as they are there; removed at the end, once they are written.
+pub(super) struct PidFiles(Vec<(PathBuf, Option<File>)>);
 
 impl PidFiles {
     /// Writes the process id into each.
     ///
     /// # Errors
-    /// Those of writing, with the file's name.
+    /// As those of [`Places::claim_pid_files`], and those of writing.
     pub(super) fn write(&mut self) -> io::Result<()> {
         for (path, file) in &mut self.0 {
+            let file = match file {
+                Some(file) => file,
+                None => {
+                    if let Some(directory) = path.parent() {
+                        // If this fails, opening says so.
+                        let _ = fs::create_dir_all(directory);
+                    }
+                    file.insert(locked(path)?)
+                }
+            };
             let written = file
                 .set_len(0)
                 .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
@@ -106,10 +99,33 @@ impl PidFiles {
     }
 }
 
+/// The file at `path`, made if it isn't there, with a lock that nobody else has.
+fn locked(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.open(path).map_err(|cause| about(path, &cause))?;
+    match file.try_lock() {
+        // A file system without locks: as without this.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(path).unwrap_or_default();
+            let text = format!(
+                "a daemon runs already: process {} holds the pid file {}; stop it, or give this \
+                 one another with -p, and another --control",
+                pid.trim(),
+                path.display()
+            );
+            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+        }
+    }
+}
+
 impl Drop for PidFiles {
     fn drop(&mut self) {
-        for (path, _) in &self.0 {
-            let _ = fs::remove_file(path);
+        for (path, file) in &self.0 {
+            if file.is_some() {
+                let _ = fs::remove_file(path);
+            }
         }
     }
 }
