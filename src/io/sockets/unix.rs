@@ -55,14 +55,29 @@ impl ControlSocket {
         if unsafe { libc::fchmod(socket.as_raw_fd(), mode as libc::mode_t) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        let (address, len) = address(path)?;
+        // Under another name first: who sees the file finds somebody who listens.
+        let hidden = path.with_file_name(format!(".{}", std::process::id()));
+        address(path)?;
+        let made_at = if address(&hidden).is_ok() { &hidden } else { path };
+        // What has this process's number is nobody else's.
+        let _ = fs::remove_file(&hidden);
+        let (address, len) = address(made_at)?;
         bind(&socket, &address, len)?;
         // SAFETY: a descriptor that is open and a number.
         if unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // What the umask has taken away is given back.
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        fs::set_permissions(made_at, fs::Permissions::from_mode(mode))?;
+        if made_at != path {
+            // Unlike a new name, a second one never takes the place of somebody else's.
+            let linked = fs::hard_link(made_at, path);
+            fs::remove_file(made_at)?;
+            linked.map_err(|cause| match cause.kind() {
+                io::ErrorKind::AlreadyExists => in_use(path),
+                _ => cause,
+            })?;
+        }
         let file = fs::symlink_metadata(path)?;
         Ok(ControlSocket {
             listener: UnixListener::from(socket),
