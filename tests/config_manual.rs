@@ -123,7 +123,7 @@ fn facts(keyword: &Keyword) -> Vec<String> {
         Effect::Moot(why) => facts.push(format!("No effect here: {}.", plain(why))),
         Effect::OutOfScope => facts.push("Not part of VRRP: skipped.".to_owned()),
         // What stands in a block that has none is not told one by one.
-        Effect::NotYet => match keyword.key.place() {
+        Effect::NotYet | Effect::Missing => match keyword.key.place() {
             Place::Bfd | Place::Hmac | Place::TrackBfd => {}
             _ => facts.push("No effect yet.".to_owned()),
         },

@@ -63,16 +63,7 @@ impl Daemon {
                     let view = self.engine.view(router);
                     self.frames.announce_source(&mut *self.io, view.params);
                 }
-                Action::Added { router } => {
-                    let view = self.engine.view(router);
-                    self.frames.renew(&view);
-                    let (link, signed) = (view.params.link, refusals::needs_signed(view.params));
-                    self.join(link, self.frames.facts(link));
-                    if signed {
-                        self.listen_to_signed();
-                    }
-                }
-                Action::Altered { router } => {
+                Action::Added { router } | Action::Altered { router } => {
                     let view = self.engine.view(router);
                     self.frames.renew(&view);
                     let (link, signed) = (view.params.link, refusals::needs_signed(view.params));

@@ -1,6 +1,6 @@
 //! Keywords of groups: `vrrp_sync_group`, `track_group`, `garp_group`; and of small lines.
 
-use super::Effect::{Moot, NotYet, Works};
+use super::Effect::{Missing, Moot, Works};
 use super::{FLAG, Kind, Place, SWITCH, Shape, arg, keywords};
 
 const MEMBERS: Shape = Shape::Words(arg(Kind::Word, "NAME"));
@@ -20,7 +20,7 @@ pub mod sync {
             "Files whose number changes the priority of all members.";
         TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", Works,
             "Programs that must run, or that change the priority of all members.";
-        TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
+        TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", Missing,
             "BFD sessions that must be up, or that change the priority of all members.";
         VIPRD_TRACK_SET "viprd_track_set": Shape::Lines(Place::TrackSetUse), "", Works,
             "Sets of interfaces and scripts that must be good, or that change the priority of all members.";

@@ -1,6 +1,6 @@
 //! Keywords of `vrrp_instance`, and of the blocks inside it that hold settings.
 
-use super::Effect::{Moot, NotYet, OutOfScope, Works};
+use super::Effect::{Missing, Moot, NotYet, OutOfScope, Works};
 use super::Naming::Unnamed;
 use super::{COUNT, DELAY, FLAG, Kind, Place, SWITCH, Shape, arg, keywords, many, maybe};
 
@@ -74,7 +74,7 @@ keywords! {
     USE_IPVLAN "use_ipvlan": Shape::Args(&[
             maybe(Kind::VmacName, "NAME"), maybe(Kind::Prefix, "ADDRESS[/LENGTH]"),
             maybe(Kind::Choice(&["bridge", "private", "vepa"]), "bridge|private|vepa"),
-        ]), "", NotYet,
+        ]), "", Missing,
         "Makes an ipvlan interface for its addresses.";
     VRF "vrf": Shape::Args(&[arg(Kind::Interface, "INTERFACE")]), "", NotYet,
         "The VRF that it works in, if it has no interface.";
@@ -89,7 +89,7 @@ keywords! {
         "Files whose number changes its priority.";
     TRACK_PROCESS "track_process": Shape::Lines(Place::TrackProcessUse), "", Works,
         "Programs that must run, or that change its priority.";
-    TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", NotYet,
+    TRACK_BFD "track_bfd": Shape::Lines(Place::TrackBfd), "", Missing,
         "BFD sessions that must be up, or that change its priority.";
     VIPRD_TRACK_SET "viprd_track_set": Shape::Lines(Place::TrackSetUse), "", Works,
         "Sets of interfaces and scripts that must be good, or that change its priority.";

@@ -218,6 +218,8 @@ pub enum Effect {
     Works,
     /// It is read, checked, kept and printed; the daemon doesn't act on it yet.
     NotYet,
+    /// The same of something that protects or carries addresses: whoever writes it relies on it.
+    Missing,
     /// It is accepted, and there is nothing here for it to do; the reason.
     Moot(&'static str),
     /// It belongs to a part of keepalived that isn't VRRP.

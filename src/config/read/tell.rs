@@ -196,11 +196,7 @@ impl Reader<'_> {
             let name = keyword.name;
             let (code, message): (&'static Code, _) = match keyword.effect {
                 Effect::Works => continue,
-                // Whoever writes one of these relies on it.
-                Effect::NotYet
-                    if [instance::TRACK_BFD, sync::TRACK_BFD, instance::USE_IPVLAN]
-                        .contains(&keyword.key) =>
-                {
+                Effect::Missing => {
                     (codes::RELIED_ON, format!("`{name}` is accepted, but does nothing yet"))
                 }
                 Effect::NotYet => {
